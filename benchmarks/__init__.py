@@ -1,0 +1,1 @@
+"""Measurements of throughput, latency and recovery on this machine: python -m benchmarks."""

@@ -1,0 +1,127 @@
+"""Effective settings: ``default.toml``, then the stage chain's file, then the user's file, each over the one before."""
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+
+from config.checks import contradictions, references
+from config.problems import ConfigurationError, Problem
+from config.settings import Settings
+from config.units import decode_unit
+
+HERE = Path(__file__).parent
+CHAINS = HERE / "chains"
+
+
+def load_settings(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The effective settings; raises ConfigurationError with every problem when they are refused.
+
+    ``overrides`` is a nested mapping that goes over the file, for flags of the command line and for tests.
+    """
+    where = str(path) if path else "the defaults"
+    user = _read(path) if path else {}
+    user = _merged(user, overrides or {})
+    default = _read(HERE / "default.toml")
+    chain = user.get("chain", default["chain"])
+    base = _merged(default, _read(chain_file(chain, path)))
+    problems: list[Problem] = []
+    values = _checked(Settings, _merged(base, user), "", problems)
+    if problems:
+        raise ConfigurationError(where, problems)
+    settings: Settings = msgspec.convert(values, Settings, dec_hook=decode_unit)
+    problems = references(settings)
+    if problems:
+        raise ConfigurationError(where, problems)
+    return settings
+
+
+def warnings(settings: Settings) -> list[Problem]:
+    """Settings that are allowed but contradict each other."""
+    return contradictions(settings)
+
+
+def chain_file(chain: object, beside: Path | None) -> Path:
+    """Where a stage chain stands: a name of a shipped one, or a file beside the configuration."""
+    name = str(chain)
+    shipped = CHAINS / f"{name}.toml"
+    if shipped.is_file():
+        return shipped
+    own = (beside.parent if beside else Path.cwd()) / name
+    if own.is_file():
+        return own
+    known = ", ".join(sorted(file.stem for file in CHAINS.glob("*.toml")))
+    what = f"no stage chain {name!r}: name one of {known}, or a .toml file beside the configuration"
+    raise ConfigurationError(str(beside or "the defaults"), [Problem("chain", what)])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigurationError(str(path), [Problem("(file)", "does not exist: check the path")]) from None
+    except OSError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"is not UTF-8: {error.reason}")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"is not TOML: {error}")]) from None
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _checked(kind: Any, value: Any, path: str, problems: list[Problem]) -> Any:
+    """Walk a value along its type and note every problem; returns the value for the final conversion."""
+    struct = _struct_of(kind)
+    if struct is not None:
+        return _checked_table(struct, value, path, problems)
+    if get_origin(kind) is dict and isinstance(value, Mapping):
+        inner = get_args(kind)[1]
+        return {key: _checked(inner, item, f"{path}.{key}", problems) for key, item in value.items()}
+    try:
+        msgspec.convert(value, kind, dec_hook=decode_unit)
+    except (msgspec.ValidationError, ValueError) as error:
+        problems.append(Problem(path, str(error).replace(" - at `$`", "")))
+    return value
+
+
+def _checked_table(struct: type[msgspec.Struct], value: Any, path: str, problems: list[Problem]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(path, f"must be a table, not {value!r}"))
+        return value
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for key in value:
+        if key not in fields:
+            close = get_close_matches(key, fields, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "known here: " + ", ".join(fields)
+            problems.append(Problem(_join(path, key), f"unknown setting; {hint}"))
+    result = {}
+    for name, field in fields.items():
+        if name in value:
+            result[name] = _checked(field.type, value[name], _join(path, name), problems)
+        elif field.required:
+            problems.append(Problem(_join(path, name), "is missing"))
+    return result
+
+
+def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
+    if get_origin(kind) in (Union, UnionType):
+        inner = [arg for arg in get_args(kind) if arg is not NoneType]
+        kind = inner[0] if len(inner) == 1 else None
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    return None
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

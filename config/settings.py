@@ -1,0 +1,272 @@
+"""Typed settings. Their values stand in ``default.toml``, the chain file and the user's file: none stands here."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from config.units import Duration, Instant, Thousandths
+
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Ratio = Annotated[int, Meta(ge=0, le=1_000_000)]
+RiskKey = Literal["card", "phone", "ip", "device", "address"]
+
+
+class TimeSettings(Struct, frozen=True):
+    """Event time. ``arrival``: whether a record's own timestamp in Kafka counts as its arrival."""
+
+    out_of_orderness: Duration
+    idle_delay: Duration
+    future_tolerance: Duration
+    max_advance: Duration
+    earliest: Instant
+    latest: Instant
+    duplicate_horizon: Duration
+    arrival: Literal["record", "ignore"]
+
+
+class StageSettings(Struct, frozen=True):
+    """One stage. ``norm``: how long an order is expected to stay; ``next``: the stages that may follow.
+
+    ``paid``: money has arrived; ``handled``: the warehouse has begun; ``shipped``: goods have left;
+    ``terminal``: nothing follows and no limit runs; ``cancels``: it ends the order without delivery.
+    """
+
+    label_zh: str
+    label_en: str
+    norm: Duration | None = None
+    next: tuple[str, ...] = ()
+    business: str | None = None
+    finance: str | None = None
+    paid: bool = False
+    handled: bool = False
+    shipped: bool = False
+    terminal: bool = False
+    cancels: bool = False
+
+
+class FlowSettings(Struct, frozen=True):
+    """How events other than ``order.stage`` move an order. An empty text: they do not."""
+
+    initial: str
+    payment_stage: str
+    from_any: tuple[str, ...]
+    scans: dict[str, str]
+    exception_scans: tuple[str, ...]
+    closed_retention: Duration
+
+
+class StatusRule(Struct, frozen=True):
+    """What a system's raw status means in the two layers above it, and what it triggers."""
+
+    business: str | None = None
+    finance: str | None = None
+    stage: str | None = None
+    actions: tuple[str, ...] = ()
+
+
+class StatusSettings(Struct, frozen=True):
+    """The three-layer status map. ``owners``: which system may move the business and the finance layer."""
+
+    owners: dict[str, tuple[str, ...]]
+    systems: dict[str, dict[str, StatusRule]]
+
+
+class StageTimeoutSettings(Struct, frozen=True):
+    """Stage limits: ``norm`` times ``factor``; ``by_category`` names other norms; reminder a lead before the limit."""
+
+    enabled: bool
+    version: Count
+    factor: Thousandths
+    by_category: dict[str, dict[str, Duration]]
+    reminder_lead: Duration | None = None
+
+
+class OrderTimeoutSettings(Struct, frozen=True):
+    """The handling limit: from paid until the warehouse first handles the order."""
+
+    enabled: bool
+    version: Count
+    limit: Duration
+    by_category: dict[str, Duration]
+    reminder_lead: Duration | None = None
+
+
+class NoProgressSettings(Struct, frozen=True):
+    """No change of status for ``max(floor, the current stage's limit)``."""
+
+    enabled: bool
+    version: Count
+    floor: Duration
+
+
+class IllegalTransitionSettings(Struct, frozen=True):
+    """Transitions that the stage chain does not allow."""
+
+    enabled: bool
+    version: Count
+
+
+class BurstLimit(Struct, frozen=True):
+    """``count`` distinct orders within the closed window of length ``window``."""
+
+    count: Annotated[int, Meta(ge=2)]
+    window: Duration
+
+
+class CardBurstSettings(Struct, frozen=True):
+    """Bursts of orders on one key. ``judged_on``: which of an order's moments count."""
+
+    enabled: bool
+    version: Count
+    hold: bool
+    keys: tuple[RiskKey, ...]
+    judged_on: tuple[Literal["created", "paid"], ...]
+    any_amount: BurstLimit | None = None
+    same_amount: BurstLimit | None = None
+
+
+class MergeCandidateSettings(Struct, frozen=True):
+    """Orders of one customer to one address that could ship together."""
+
+    enabled: bool
+    version: Count
+    window: Duration
+
+
+class Season(Struct, frozen=True):
+    """Days (``MM-DD`` to ``MM-DD``, both included, may pass the year's end) with weights of their own."""
+
+    dates: tuple[Annotated[str, Meta(pattern=r"^\d\d-\d\d/\d\d-\d\d$")], ...]
+    weights: dict[str, Thousandths]
+
+
+class Advice(Struct, frozen=True):
+    """What to do about a signal."""
+
+    zh: str
+    en: str
+
+
+class ResonanceSettings(Struct, frozen=True):
+    """Weak signals that add up. Words and thresholds say when a raw fact counts as a signal."""
+
+    enabled: bool
+    version: Count
+    window: Duration
+    orange: Thousandths
+    lock: Thousandths
+    hold: bool
+    weights: dict[str, Thousandths]
+    season: str
+    seasons: dict[str, Season]
+    playbook: dict[str, Advice]
+    address_changes: Annotated[int, Meta(ge=1)]
+    address_change_window: Duration
+    chat_after_payment: Duration
+    payment_failures: Annotated[int, Meta(ge=1)]
+    print_slower_percent: Count
+    print_sample: Count
+    min_values: dict[str, int]
+    max_values: dict[str, int]
+    urgency_words: tuple[str, ...]
+    rating_threat_words: tuple[str, ...]
+
+
+class DetectorSettings(Struct, frozen=True):
+    """Every detector's own settings."""
+
+    stage_timeout: StageTimeoutSettings
+    order_timeout: OrderTimeoutSettings
+    no_progress: NoProgressSettings
+    illegal_transition: IllegalTransitionSettings
+    card_burst: CardBurstSettings
+    merge_candidate: MergeCandidateSettings
+    resonance: ResonanceSettings
+
+
+class VersionSettings(Struct, frozen=True):
+    """Versions of orders (``orders.versions.v1``)."""
+
+    enabled: bool
+
+
+class DiffSettings(Struct, frozen=True):
+    """Sync diffs. ``targets``: per target system the fields that it wants (a field, or a module like ``address``).
+
+    ``echo``: whether a system is sent back what it reported itself.
+    """
+
+    enabled: bool
+    echo: bool
+    targets: dict[str, tuple[str, ...]]
+
+
+class PrivacySettings(Struct, frozen=True):
+    """``hash_key_env``: the environment variable with the key of the keyed hashes of phones and addresses."""
+
+    hash_key_env: str
+
+
+class TopicSettings(Struct, frozen=True):
+    """Names of the topics."""
+
+    orders: str
+    behaviour: str
+    actions: str
+    alerts: str
+    diffs: str
+    versions: str
+    holds: str
+    late: str
+    dlq_suffix: str
+
+
+class KafkaSettings(Struct, frozen=True):
+    """The broker. ``client`` goes to librdkafka as it is; ``${NAME}`` in a value is read from the environment."""
+
+    bootstrap: str
+    group: str
+    start: str
+    batch: Count
+    partitions: Count
+    replication: Count
+    topics: TopicSettings
+    client: dict[str, str]
+
+
+class RedisSettings(Struct, frozen=True):
+    """The read model. ``${NAME}`` in ``url`` is read from the environment."""
+
+    url: str
+    prefix: str
+    ttl: Duration
+    closed_ttl: Duration
+    feed_length: Count
+    recent_orders: Count
+
+
+class MetricsSettings(Struct, frozen=True):
+    """Where ``/metrics``, ``/healthz`` and ``/readyz`` are served. Port 0 in a file: not at all."""
+
+    host: str
+    port: Port
+
+
+class Settings(Struct, frozen=True):
+    """The effective settings of a run."""
+
+    zone: str
+    chain: str
+    key_groups: Annotated[int, Meta(ge=1, le=4096)]
+    time: TimeSettings
+    stages: dict[str, StageSettings]
+    flow: FlowSettings
+    status: StatusSettings
+    detectors: DetectorSettings
+    versions: VersionSettings
+    diffs: DiffSettings
+    privacy: PrivacySettings
+    kafka: KafkaSettings
+    redis: RedisSettings
+    metrics: MetricsSettings

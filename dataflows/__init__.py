@@ -1,0 +1,1 @@
+"""The deployable graphs and their drivers: wiring only, no decisions."""

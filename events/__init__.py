@@ -1,0 +1,1 @@
+"""The wire messages as types, their codecs and their schemas."""

@@ -1,0 +1,79 @@
+"""Which topic an event is read from and a record is written to, and by which key its order is kept."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from events.model import EVENT_TYPES, Event, type_name
+from events.records import (
+    AlertRecord,
+    DeadLetterRecord,
+    DiffRecord,
+    HoldRecord,
+    LateRecord,
+    VersionRecord,
+)
+
+InputTopic = Literal["orders", "behaviour", "actions"]
+INPUT_TOPICS: tuple[InputTopic, ...] = ("orders", "behaviour", "actions")
+
+# The first word of an event's type decides, so a new type of a known family needs no entry here.
+_TOPIC_OF_FAMILY: dict[str, InputTopic] = {
+    "order": "orders",
+    "payment": "orders",
+    "system": "orders",
+    "logistics": "orders",
+    "waybill": "orders",
+    "behaviour": "behaviour",
+    "review": "actions",
+    "alert": "actions",
+}
+
+_TOPIC_OF_KIND: dict[type[Event], InputTopic] = {
+    kind: _TOPIC_OF_FAMILY[type_name(kind).partition(".")[0]] for kind in EVENT_TYPES
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One kind of output record on its way out.
+
+    ``topic`` is its entry in ``[kafka.topics]``; ``dlq_suffix`` is appended to the name of each input topic. ``key``
+    names the record's field that is the Kafka key and the CloudEvents subject, ``time`` the one that is ``ce_time``.
+    """
+
+    name: str
+    record: type[Struct]
+    topic: str
+    key: str
+    time: str = "time"
+    compacted: bool = False
+
+    @property
+    def ce_type(self) -> str:
+        """The CloudEvents type, e.g. ``orderpulse.alert.v1``."""
+        return f"orderpulse.{self.name}.v1"
+
+
+OUTPUTS: tuple[Output, ...] = (
+    Output("alert", AlertRecord, topic="alerts", key="entity_id"),
+    Output("hold", HoldRecord, topic="holds", key="order_id", compacted=True),
+    Output("version", VersionRecord, topic="versions", key="order_id"),
+    Output("diff", DiffRecord, topic="diffs", key="order_id"),
+    Output("late", LateRecord, topic="late", key="entity_id"),
+    Output("dead_letter", DeadLetterRecord, topic="dlq_suffix", key="partition", time="arrival"),
+)
+
+
+def topic_of(kind: type[Event]) -> InputTopic:
+    """The input topic that events of this class stand in; raises ValueError for a class that is no input event."""
+    try:
+        return _TOPIC_OF_KIND[kind]
+    except KeyError:
+        raise ValueError(f"{kind.__name__} is not in events.model.EVENT_TYPES, so no topic carries it") from None
+
+
+def kinds_of(topic: InputTopic) -> tuple[type[Event], ...]:
+    """The event classes that stand in this topic, in the order of ``EVENT_TYPES``."""
+    return tuple(kind for kind in EVENT_TYPES if _TOPIC_OF_KIND[kind] == topic)

@@ -1,0 +1,176 @@
+"""What a detector, and every other part of a stage, is made of: settings, logic, snapshot."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from config.settings import Settings
+from events.records import Record, Severity, Step
+from operators.inputs import GroupOutput
+from operators.messages import AlertStep, HoldWanted, Note
+from operators.router import key_group
+from operators.timers import Timers
+
+Handler = Callable[[Any, int], None]
+
+
+class Environment(Struct, frozen=True):
+    """What all components of a run share. ``live_stages``: the stages that exist; notes to others are not sent."""
+
+    settings: Settings
+    groups: int
+    live_stages: frozenset[str]
+    hash_key: bytes = b""
+    read_model: bool = False
+
+
+class Context:
+    """A component's way to the rest: timers, notes to other stages, facts for its own stage, records."""
+
+    def __init__(self, environment: Environment, stage: str, slot: int, timers: Timers) -> None:
+        self.environment = environment
+        self.stage = stage
+        self._slot = slot
+        self._timers = timers
+        self.subscribers: Mapping[type, tuple[Handler, ...]] = {}
+        self.output = GroupOutput(0)
+
+    def arm(self, key: str, due: int) -> None:
+        """Wake this component for ``key`` before anything that happens at ``due`` or later."""
+        self._timers.arm(self._slot, key, due)
+
+    def publish(self, fact: object, at: int) -> None:
+        """Tell the components of this stage, in this key group, at once."""
+        for handler in self.subscribers.get(type(fact), ()):
+            handler(fact, at)
+
+    def send(self, stage: str, note: Note) -> None:
+        """Send a note to ``note.key`` in another stage."""
+        groups = self.output.notes.get(stage)
+        if groups is None:
+            groups = self.output.notes[stage] = {}
+        group = key_group(note.key, self.environment.groups)
+        notes = groups.get(group)
+        if notes is None:
+            groups[group] = [note]
+        else:
+            notes.append(note)
+
+    def emit(self, record: Record) -> None:
+        """Write a record."""
+        self.output.records.append(record)
+
+
+class Component:
+    """One part of a stage.
+
+    ``name`` is unique, ``stage`` says where it lives. ``handlers`` maps the types it wants (events, notes, facts of its
+    stage) to its methods ``(message, at) -> None``; ``at`` is the event time. State is what ``snapshot`` gives and
+    ``restore`` takes, as built-in types and structs.
+    """
+
+    name: ClassVar[str]
+    stage: ClassVar[str]
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @classmethod
+    def enabled(cls, environment: Environment) -> bool:
+        """Whether the settings want it; a component that is not enabled is not built and costs nothing."""
+        raise NotImplementedError
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """What it wants to hear."""
+        raise NotImplementedError
+
+    def on_timer(self, key: str, due: int) -> None:
+        """Its timer for ``key`` fires; everything before ``due`` has happened. Timers may come when nothing is due."""
+
+    def on_advanced(self) -> None:
+        """The key group has applied all that its watermark allows; for work that is best done once for many events."""
+
+    def snapshot(self) -> bytes:
+        """Its state, as msgpack."""
+        return b"\xc0"
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take over the state that ``snapshot`` gave."""
+
+
+S = TypeVar("S")
+
+
+class StatefulComponent(Component, Generic[S]):
+    """A component with one state per key, of type ``state_type``."""
+
+    state_type: ClassVar[type[Any]]
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.states: dict[str, S] = {}
+
+    def snapshot(self) -> bytes:
+        """All states by key."""
+        return msgspec.msgpack.encode(self.states)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take over all states."""
+        self.states = msgspec.msgpack.decode(snapshot, type=dict[str, self.state_type])
+
+
+class Alerts(Struct, frozen=True):
+    """Makes the alert steps of one rule."""
+
+    context: Context
+    rule: str
+    version: int
+
+    def step(
+        self,
+        step: Step,
+        at: int,
+        *,
+        origin: str,
+        entity: tuple[str, str],
+        opened_at: int,
+        severity: Severity,
+        level: str,
+        reason: str,
+        orders: tuple[str, ...] = (),
+        evidence: Mapping[str, Any],
+        variant: str = "",
+    ) -> str:
+        """Send one step; returns the episode. ``entity`` is (type, id); ``variant`` tells episodes of one entity apart."""
+        entity_type, entity_id = entity
+        episode = self.episode(entity, opened_at, variant)
+        note = AlertStep(
+            time=at,
+            origin=f"{self.context.stage}:{origin}",
+            key=f"{entity_type}:{entity_id}",
+            rule=self.rule,
+            rule_version=self.version,
+            step=step,
+            episode=episode,
+            entity_type=entity_type,
+            entity_id=entity_id,
+            severity=severity,
+            level=level,
+            opened_at=opened_at,
+            reason=reason,
+            orders=orders,
+            evidence=dict(evidence),
+        )
+        self.context.send("alerts", note)
+        return episode
+
+    def episode(self, entity: tuple[str, str], opened_at: int, variant: str = "") -> str:
+        """The name of an alert: the same for all its steps, made from what it is about and when it opened."""
+        return f"{self.rule}/{entity[0]}/{entity[1]}/{opened_at}" + (f"/{variant}" if variant else "")
+
+    def hold(self, order_id: str, episode: str, at: int, origin: str) -> None:
+        """Ask for an order to be held because of an episode."""
+        note = HoldWanted(at, f"{self.context.stage}:{origin}", f"order:{order_id}", order_id, self.rule, episode)
+        self.context.send("alerts", note)

@@ -1,0 +1,242 @@
+"""``card_burst``: many distinct orders on one card, phone, ip, device or address within a short time."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
+
+from config.settings import BurstLimit
+from events.records import Step
+from operators.component import Alerts, Component, Context, Environment, Handler, StatefulComponent
+from operators.messages import KeyUsed
+from operators.order_state import OrderOpened, OrderState, Paid
+
+
+class KeyUses(Component):
+    """Tells the risk keys of an order that the order used them."""
+
+    name: ClassVar[str] = "key_uses"
+    stage: ClassVar[str] = "orders"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.environment.settings.detectors.card_burst
+        self._keys = settings.keys
+        self._judged_on = settings.judged_on
+
+    @classmethod
+    def enabled(cls, environment: Environment) -> bool:
+        """With ``card_burst``."""
+        return environment.settings.detectors.card_burst.enabled
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """The moments that the settings name."""
+        moments: dict[type, Handler] = {}
+        if "created" in self._judged_on:
+            moments[OrderOpened] = self.on_opened
+        if "paid" in self._judged_on:
+            moments[Paid] = self.on_paid
+        return moments
+
+    def on_opened(self, fact: OrderOpened, at: int) -> None:
+        """Judged before money moves."""
+        self._use(fact.order_id, fact.order, fact.event.id, at)
+
+    def on_paid(self, fact: Paid, at: int) -> None:
+        """Judged again when money has moved, with the card that paid."""
+        if fact.order.created:
+            self._use(fact.order_id, fact.order, fact.event.id, at)
+
+    def _use(self, order_id: str, order: OrderState, event_id: str, at: int) -> None:
+        for kind in self._keys:
+            value = getattr(order, kind)
+            if value:
+                self.context.send(
+                    "entities", KeyUsed(at, order_id, f"{kind}:{value}", order_id, order.amount, event_id)
+                )
+
+
+class Use(Struct, gc=False):
+    """An order's latest use of a key."""
+
+    time: int
+    amount: int
+
+
+class Burst(Struct, gc=False):
+    """An open alert: ``orders`` in order of joining."""
+
+    opened_at: int
+    orders: list[str]
+    event_id: str
+
+
+class Key(Struct, gc=False):
+    """A risk key. ``uses``: order -> its latest use, oldest first. ``bursts``: variant -> open alert.
+
+    A variant is ``any_amount``, or ``same_amount/<amount>``.
+    """
+
+    uses: dict[str, Use] = field(default_factory=dict)
+    bursts: dict[str, Burst] = field(default_factory=dict)
+
+
+class CardBurst(StatefulComponent[Key]):
+    """Distinct orders per key in a closed sliding window; see docs/rules.md."""
+
+    name: ClassVar[str] = "card_burst"
+    stage: ClassVar[str] = "entities"
+    state_type: ClassVar[type[Any]] = Key
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.environment.settings.detectors.card_burst
+        self._alerts = Alerts(context, self.name, settings.version)
+        self._hold = settings.hold
+        self._any = settings.any_amount
+        self._same = settings.same_amount
+        limits = [limit for limit in (self._any, self._same) if limit is not None]
+        self._widest = max((int(limit.window) for limit in limits), default=0)
+        self._fewest = min((limit.count for limit in limits), default=0)
+        self._swept = 0
+
+    @classmethod
+    def enabled(cls, environment: Environment) -> bool:
+        """As its settings say; without a limit there is nothing to watch."""
+        settings = environment.settings.detectors.card_burst
+        return settings.enabled and (settings.any_amount is not None or settings.same_amount is not None)
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """Uses of keys."""
+        return {KeyUsed: self.on_used}
+
+    def on_used(self, note: KeyUsed, at: int) -> None:
+        """An order uses a key: it may complete a burst, join one, or only stay longer in the window."""
+        if at - self._swept > self._widest:
+            self._sweep(at)
+        key = self.states.get(note.key)
+        if key is None:
+            key = self.states[note.key] = Key()
+        uses = key.uses
+        uses.pop(note.order_id, None)
+        uses[note.order_id] = Use(at, note.amount)
+        _forget(uses, at - self._widest)
+        if len(uses) >= self._fewest:
+            for variant, limit in self._variants(note.amount):
+                self._judge(note, key, variant, limit, at)
+
+    def on_timer(self, key: str, due: int) -> None:
+        """A use has left the window: the bursts of the key that have become too small resolve."""
+        state = self.states.get(key)
+        if state is None:
+            return
+        _forget(state.uses, due - self._widest)
+        for variant, burst in list(state.bursts.items()):
+            limit = self._limit(variant)
+            ends = self._ends(state.uses, variant, limit)
+            if ends > due:
+                self.context.arm(key, ends)
+            else:
+                self._send(key, variant, limit, burst, "resolved", due, "window_passed")
+                del state.bursts[variant]
+
+    def _judge(self, note: KeyUsed, key: Key, variant: str, limit: BurstLimit, at: int) -> None:
+        burst = key.bursts.get(variant)
+        if burst is None:
+            window = at - limit.window
+            orders = [order for order, use in _of(key.uses, variant) if use.time >= window]
+            if len(orders) >= limit.count:
+                burst = key.bursts[variant] = Burst(at, orders, note.event_id)
+                self._send(note.key, variant, limit, burst, "opened", at, "completed")
+                self._hold_all(note.key, variant, burst, burst.orders, at)
+                self.context.arm(note.key, self._ends(key.uses, variant, limit))
+        elif note.order_id not in burst.orders:
+            burst.orders.append(note.order_id)
+            burst.event_id = note.event_id
+            self._send(note.key, variant, limit, burst, "updated", at, "joined")
+            self._hold_all(note.key, variant, burst, [note.order_id], at)
+
+    def _variants(self, amount: int) -> Iterator[tuple[str, BurstLimit]]:
+        if self._any is not None:
+            yield "any_amount", self._any
+        if self._same is not None and amount > 0:
+            yield f"same_amount/{amount}", self._same
+
+    def _limit(self, variant: str) -> BurstLimit:
+        limit = self._any if variant == "any_amount" else self._same
+        assert limit is not None, "a burst exists only for a variant that is configured"
+        return limit
+
+    def _ends(self, uses: Mapping[str, Use], variant: str, limit: BurstLimit) -> int:
+        """The first millisecond at which fewer than ``count`` orders are left; in the past when that is so already."""
+        times = [use.time for _, use in _of(uses, variant)]
+        return times[-limit.count] + limit.window + 1 if len(times) >= limit.count else 0
+
+    def _sweep(self, at: int) -> None:
+        """Drop keys that nobody used for a while; only memory depends on when this happens."""
+        self._swept = at
+        oldest = at - self._widest
+        stale = [name for name, key in self.states.items() if not key.bursts and _last(key.uses) < oldest]
+        for name in stale:
+            del self.states[name]
+
+    def _hold_all(self, key: str, variant: str, burst: Burst, orders: list[str], at: int) -> None:
+        if self._hold:
+            for order in orders:
+                self._alerts.hold(order, self._episode(key, variant, burst), at, key)
+
+    def _episode(self, key: str, variant: str, burst: Burst) -> str:
+        entity_type, entity_id = key.split(":", 1)
+        return self._alerts.episode((entity_type, entity_id), burst.opened_at, variant)
+
+    def _send(
+        self, key: str, variant: str, limit: BurstLimit, burst: Burst, step: Step, at: int, reason: str
+    ) -> None:
+        entity_type, entity_id = key.split(":", 1)
+        evidence: dict[str, Any] = {
+            "count": len(burst.orders),
+            "limit": limit.count,
+            "window_ms": int(limit.window),
+            "event_id": burst.event_id,
+        }
+        if variant != "any_amount":
+            evidence["amount"] = int(variant.rpartition("/")[2])
+        self._alerts.step(
+            step,
+            at,
+            origin=key,
+            entity=(entity_type, entity_id),
+            opened_at=burst.opened_at,
+            severity="critical",
+            level="burst" if variant == "any_amount" else "same_amount",
+            reason=reason,
+            orders=tuple(burst.orders),
+            evidence=evidence,
+            variant=variant,
+        )
+
+
+def _forget(uses: dict[str, Use], oldest: int) -> None:
+    """Drop the uses before ``oldest``; they stand first."""
+    stale = []
+    for order, use in uses.items():
+        if use.time >= oldest:
+            break
+        stale.append(order)
+    for order in stale:
+        del uses[order]
+
+
+def _of(uses: Mapping[str, Use], variant: str) -> Iterator[tuple[str, Use]]:
+    """The uses that count for a variant, oldest first."""
+    if variant == "any_amount":
+        yield from uses.items()
+    else:
+        amount = int(variant.rpartition("/")[2])
+        for order, use in uses.items():
+            if use.amount == amount:
+                yield order, use
+
+
+def _last(uses: Mapping[str, Use]) -> int:
+    return next(reversed(uses.values())).time if uses else 0

@@ -1,0 +1,281 @@
+"""``resonance``: many weak signals of one order that add up to trouble."""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
+
+from events.model import BehaviourChat, BehaviourSignal
+from events.records import Severity, Step
+from operators.component import Alerts, Context, Environment, Handler, StatefulComponent
+from operators.messages import CustomerBehaviour, OrderLife, PaymentFailure, Signal
+from operators.signals.weights import SeasonalWeights
+
+SHOWN_SIGNALS = 50
+SEVERITY: dict[str, Severity] = {"orange": "warning", "lock": "critical"}
+
+
+class Sign(Struct, gc=False):
+    """One occurrence of a signal; ``weight`` in thousandths."""
+
+    time: int
+    name: str
+    weight: int
+    event_id: str
+
+
+class Resonant(Struct, gc=False):
+    """The signals of one order. ``total`` is the sum over ``signs``; ``level`` is empty while there is no alert."""
+
+    signs: list[Sign] = field(default_factory=list)
+    total: int = 0
+    level: str = ""
+    opened_at: int = 0
+    closed: bool = False
+    device: str | None = None
+    paid_at: int | None = None
+    failures: list[int] = field(default_factory=list)
+
+
+class Resonance(StatefulComponent[Resonant]):
+    """The weighted sum of an order's signals in a closed sliding window; see docs/rules.md."""
+
+    name: ClassVar[str] = "resonance"
+    stage: ClassVar[str] = "signals"
+    state_type: ClassVar[type[Any]] = Resonant
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.environment.settings.detectors.resonance
+        self._settings = settings
+        self._alerts = Alerts(context, self.name, settings.version)
+        self._weights = SeasonalWeights(settings, context.environment.settings.zone)
+        self._window = int(settings.window)
+        self._orange, self._lock = int(settings.orange), int(settings.lock)
+        self._words = {
+            "urgency_words": tuple(_folded(word) for word in settings.urgency_words),
+            "rating_threat": tuple(_folded(word) for word in settings.rating_threat_words),
+        }
+        self._swept = 0
+
+    @classmethod
+    def enabled(cls, environment: Environment) -> bool:
+        """As its settings say."""
+        return environment.settings.detectors.resonance.enabled
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """Behaviour that names the order, and what other stages hand on."""
+        return {
+            BehaviourSignal: self.on_signal,
+            BehaviourChat: self.on_chat,
+            CustomerBehaviour: self.on_customer_behaviour,
+            Signal: self.on_derived,
+            PaymentFailure: self.on_failure,
+            OrderLife: self.on_life,
+        }
+
+    def on_signal(self, event: BehaviourSignal, at: int) -> None:
+        """Behaviour that names the order."""
+        if event.order_id is not None:
+            self._signal(event.order_id, event, at)
+
+    def on_chat(self, event: BehaviourChat, at: int) -> None:
+        """A chat about the order."""
+        if event.order_id is not None:
+            self._chat(event.order_id, event, at)
+
+    def on_customer_behaviour(self, note: CustomerBehaviour, at: int) -> None:
+        """Behaviour of the order's customer."""
+        if isinstance(note.event, BehaviourSignal):
+            self._signal(note.key, note.event, at)
+        elif isinstance(note.event, BehaviourChat):
+            self._chat(note.key, note.event, at)
+
+    def on_derived(self, note: Signal, at: int) -> None:
+        """A signal that another component derived."""
+        self._add(note.key, note.name, note.event_id, at)
+
+    def on_failure(self, note: PaymentFailure, at: int) -> None:
+        """From the configured number of failures within the closed window on, each one is a signal."""
+        state = self._state(note.key, at)
+        if state.closed:
+            return
+        state.failures = [time for time in state.failures if time >= at - self._window]
+        state.failures.append(at)
+        if len(state.failures) >= self._settings.payment_failures:
+            self._add(note.key, "payment_failures", note.event_id, at)
+
+    def on_life(self, note: OrderLife, at: int) -> None:
+        """What happened to the order itself."""
+        if note.what == "forgotten":
+            self.states.pop(note.key, None)
+            return
+        state = self._state(note.key, at)
+        if note.what == "opened":
+            state.device = note.device if note.device is not None else state.device
+        elif note.what == "paid":
+            state.paid_at = at
+        else:
+            if state.level:
+                self._send(note.key, state, "resolved", at, "closed")
+            self.states[note.key] = Resonant(closed=True)
+
+    def on_timer(self, key: str, due: int) -> None:
+        """Signals have left the window of an order with an open alert."""
+        state = self.states.get(key)
+        if state is None or not state.level:
+            return
+        self._forget(state, due - self._window)
+        self._judge(key, state, due)
+
+    def _signal(self, order_id: str, event: BehaviourSignal, at: int) -> None:
+        if event.device is not None:
+            state = self._state(order_id, at)
+            if state.device is not None and state.device != event.device:
+                self._add(order_id, "device_change", event.id, at)
+            state.device = event.device
+        if event.signal in self._weights.at(at) and self._counts(event):
+            self._add(order_id, event.signal, event.id, at)
+
+    def _counts(self, event: BehaviourSignal) -> bool:
+        if event.value is None:
+            return True
+        least = self._settings.min_values.get(event.signal)
+        most = self._settings.max_values.get(event.signal)
+        if least is None and most is None:
+            return True
+        return (least is not None and event.value >= least) or (most is not None and event.value <= most)
+
+    def _chat(self, order_id: str, event: BehaviourChat, at: int) -> None:
+        state = self.states.get(order_id)
+        if (
+            state is not None
+            and state.paid_at is not None
+            and at - state.paid_at <= self._settings.chat_after_payment
+        ):
+            self._add(order_id, "service_chat", event.id, at)
+        text = _folded(event.text)
+        for name, words in self._words.items():
+            if any(word in text for word in words):
+                self._add(order_id, name, event.id, at)
+
+    def _add(self, order_id: str, name: str, event_id: str, at: int) -> None:
+        weight = self._weights.at(at).get(name, 0)
+        state = self._state(order_id, at)
+        if weight == 0 or state.closed:
+            return
+        if not state.level:
+            self._forget(state, at - self._window)
+        state.signs.append(Sign(at, name, weight, event_id))
+        state.total += weight
+        if state.level or state.total >= self._orange:
+            self._judge(order_id, state, at)
+
+    def _judge(self, order_id: str, state: Resonant, at: int) -> None:
+        """Bring the alert's level in line with the sum."""
+        level = "lock" if state.total >= self._lock else "orange" if state.total >= self._orange else ""
+        if level != state.level:
+            self._change(order_id, state, level, at)
+        if state.level:
+            self.context.arm(order_id, state.signs[0].time + self._window + 1)
+
+    def _change(self, order_id: str, state: Resonant, level: str, at: int) -> None:
+        before = state.level
+        if not level:
+            self._send(order_id, state, "resolved", at, "quiet")
+            state.level = ""
+            return
+        state.level = level
+        if not before:
+            state.opened_at = at
+        rising = level == "lock" or not before
+        episode = self._send(
+            order_id, state, "updated" if before else "opened", at, "sum_rose" if rising else "sum_fell"
+        )
+        if level == "lock" and self._settings.hold:
+            self._alerts.hold(order_id, episode, at, order_id)
+
+    def _state(self, order_id: str, at: int) -> Resonant:
+        if at - self._swept > self._window:
+            self._sweep(at)
+        state = self.states.get(order_id)
+        if state is None:
+            state = self.states[order_id] = Resonant()
+        return state
+
+    def _sweep(self, at: int) -> None:
+        """Drop what is known only from signals that have left the window; only memory depends on when this happens."""
+        self._swept = at
+        oldest = at - self._window
+        stale = [
+            order_id
+            for order_id, state in self.states.items()
+            if not state.level
+            and not state.closed
+            and state.device is None
+            and state.paid_at is None
+            and (not state.signs or state.signs[-1].time < oldest)
+            and (not state.failures or state.failures[-1] < oldest)
+        ]
+        for order_id in stale:
+            del self.states[order_id]
+
+    def _forget(self, state: Resonant, oldest: int) -> None:
+        signs = state.signs
+        gone = 0
+        while gone < len(signs) and signs[gone].time < oldest:
+            state.total -= signs[gone].weight
+            gone += 1
+        if gone:
+            del signs[:gone]
+
+    def _send(self, order_id: str, state: Resonant, step: Step, at: int, reason: str) -> str:
+        evidence: dict[str, Any] = {
+            "sum_thousandths": state.total,
+            "orange_thousandths": self._orange,
+            "lock_thousandths": self._lock,
+            "window_ms": self._window,
+            "season": self._weights.season(at),
+            "count": len(state.signs),
+            "signals": [
+                {"signal": sign.name, "time": sign.time, "weight_thousandths": sign.weight, "event_id": sign.event_id}
+                for sign in state.signs[-SHOWN_SIGNALS:]
+            ],
+        }
+        if state.level == "lock" and step != "resolved":
+            evidence["report"] = self._report(state)
+        return self._alerts.step(
+            step,
+            at,
+            origin=order_id,
+            entity=("order", order_id),
+            opened_at=state.opened_at,
+            severity=SEVERITY[state.level],
+            level=state.level,
+            reason=reason,
+            orders=(order_id,),
+            evidence=evidence,
+        )
+
+    def _report(self, state: Resonant) -> list[dict[str, Any]]:
+        """The root causes, heaviest first, each with what the playbook advises."""
+        by_signal: dict[str, list[Sign]] = {}
+        for sign in state.signs:
+            by_signal.setdefault(sign.name, []).append(sign)
+        causes = sorted(by_signal.items(), key=lambda item: (-sum(sign.weight for sign in item[1]), item[0]))
+        return [
+            {
+                "signal": name,
+                "times": [sign.time for sign in signs[-SHOWN_SIGNALS:]],
+                "weight_thousandths": sum(sign.weight for sign in signs),
+                "advice": {"zh": advice.zh, "en": advice.en} if advice is not None else None,
+            }
+            for name, signs in causes
+            for advice in (self._settings.playbook.get(name),)
+        ]
+
+
+def _folded(text: str) -> str:
+    """One form for width and case, so that words are found however they are typed."""
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -1,0 +1,49 @@
+"""What a key group is fed: raw records and notes, with the watermark of the origin that sends them."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct, field
+
+from events.batch import Headers
+from events.records import Record
+from operators.messages import Note
+
+
+class Chunk(Struct, gc=False):
+    """Raw records of one partition for one key group; decoded there.
+
+    ``late`` maps the index of a late record to the event time at which it is applied.
+    """
+
+    partition: str
+    topic: str
+    lines: list[bytes]
+    positions: list[int]
+    late: dict[int, int] | None = None
+    arrivals: dict[int, int] | None = None
+    headers: dict[int, Headers] | None = None
+
+
+class GroupInput(Struct, gc=False):
+    """One delivery to a key group. Everything that ``origin`` sends later has an event time above ``watermark``."""
+
+    origin: str
+    watermark: int
+    chunks: Sequence[Chunk] = ()
+    notes: Sequence[Note] = ()
+
+
+class Counts(Struct):
+    """What a key group did in one advance."""
+
+    applied: int = 0
+    duplicates: int = 0
+
+
+class GroupOutput(Struct, gc=False):
+    """What a key group gives back: its new watermark, notes per stage and key group, records for the sinks."""
+
+    watermark: int
+    notes: dict[str, dict[int, list[Note]]] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)

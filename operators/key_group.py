@@ -1,0 +1,235 @@
+"""The heart: one key group of one stage, applying what it is fed in event-time order."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from events.model import AnyEvent, Event, type_name
+from events.records import LateRecord
+from operators.component import Component, Context, Environment, Handler
+from operators.dead_letters import dead_letter
+from operators.duplicates import Duplicates, DuplicatesSnapshot
+from operators.inputs import Chunk, GroupInput, GroupOutput
+from operators.lateness import BEFORE_TIME
+from operators.messages import Entry, Late, entity_of
+from operators.ordering import Ordering
+from operators.timers import Timers, TimersSnapshot
+from operators.watermark import Origins
+
+SNAPSHOT_VERSION: Final = 1
+
+
+class GroupSnapshot(Struct, frozen=True):
+    """The state of a key group. ``parts`` holds each component's own state by name."""
+
+    version: int
+    watermark: int
+    buffer: list[Entry]
+    timers: TimersSnapshot
+    slots: list[str]
+    duplicates: DuplicatesSnapshot
+    parts: dict[str, bytes]
+
+
+class SnapshotError(Exception):
+    """A snapshot cannot be taken over: it was written by another version or for other stages."""
+
+
+_SNAPSHOTS: Final = msgspec.msgpack.Decoder(GroupSnapshot)
+_EVENTS: Final = msgspec.json.Decoder(AnyEvent)
+
+
+class KeyGroup:
+    """Buffers what comes, and when the watermark allows walks events and timers together in event-time order.
+
+    ``push`` takes deliveries, ``advance`` does the work. Nothing in here knows how fast or in what portions it is fed:
+    the outputs are a function of the events and their times.
+    """
+
+    def __init__(
+        self, stage: str, components: Sequence[type[Component]], environment: Environment, origins: Iterable[str]
+    ) -> None:
+        self._origins = Origins(origins)
+        self._ordering = Ordering(environment.settings)
+        self._timers = Timers(len(components))
+        self._duplicates = Duplicates(int(environment.settings.time.duplicate_horizon))
+        self._contexts = [Context(environment, stage, slot, self._timers) for slot in range(len(components))]
+        self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
+        self._table = _subscribers(self._components)
+        for context in self._contexts:
+            context.subscribers = self._table
+        self._settlers = [part for part in self._components if type(part).on_advanced is not Component.on_advanced]
+        self._buffer: list[Any] = []
+        self.watermark = BEFORE_TIME
+        self._output = self._fresh_output()
+
+    def push(self, delivery: GroupInput) -> None:
+        """Take over a delivery; nothing is applied yet."""
+        for chunk in delivery.chunks:
+            self._decode(chunk)
+        self._buffer.extend(delivery.notes)
+        self._origins.advance(delivery.origin, delivery.watermark)
+
+    def advance(self) -> GroupOutput:
+        """Apply all that the watermark allows; returns what came of it since the last call."""
+        watermark = self._origins.watermark
+        if watermark > self.watermark:
+            self._walk(self._release(watermark), watermark)
+            self.watermark = watermark
+            for component in self._settlers:
+                component.on_advanced()
+        output = self._output
+        output.watermark = self.watermark
+        self._output = self._fresh_output()
+        return output
+
+    def _fresh_output(self) -> GroupOutput:
+        output = GroupOutput(self.watermark)
+        for context in self._contexts:
+            context.output = output
+        return output
+
+    def _decode(self, chunk: Chunk) -> None:
+        lines = chunk.lines
+        try:
+            events = _EVENTS.decode_lines(b"\n".join(lines))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            events = []
+        if len(events) != len(lines):
+            self._decode_one_by_one(chunk)
+        elif chunk.late is None:
+            self._buffer.extend(events)
+        else:
+            late = chunk.late
+            self._buffer.extend(
+                Late(late[index], event) if index in late else event for index, event in enumerate(events)
+            )
+
+    def _decode_one_by_one(self, chunk: Chunk) -> None:
+        """Some record is bad: find out which, and keep the others."""
+        late = chunk.late or {}
+        for index, line in enumerate(chunk.lines):
+            try:
+                event = _EVENTS.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                arrival = (chunk.arrivals or {}).get(index)
+                headers = (chunk.headers or {}).get(index, ())
+                position = chunk.positions[index]
+                self._output.records.append(
+                    dead_letter(
+                        chunk.topic, chunk.partition, position, line, "invalid_field", str(error), arrival, headers
+                    )
+                )
+                continue
+            self._buffer.append(Late(late[index], event) if index in late else event)
+
+    def _release(self, watermark: int) -> list[Any]:
+        """The buffered entries that the watermark covers, in the order in which they are applied."""
+        ready = [entry for entry in self._buffer if entry.time <= watermark]
+        if not ready:
+            return ready
+        if len(ready) == len(self._buffer):
+            self._buffer = []
+        else:
+            self._buffer = [entry for entry in self._buffer if entry.time > watermark]
+        return self._ordering.sorted(ready)
+
+    def _walk(self, ready: list[Any], watermark: int) -> None:
+        """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
+        heap, table = self._timers.heap, self._table
+        seen = self._duplicates.seen
+        counts = self._output.counts
+        for entry in ready:
+            at = entry.time
+            while heap and heap[0][0] <= at:
+                self._fire()
+            message = entry
+            if isinstance(entry, Late):
+                message = entry.event
+            if isinstance(message, Event):
+                if seen(message.source, message.id, at):
+                    counts.duplicates += 1
+                    continue
+                counts.applied += 1
+                if message is not entry:
+                    self._output.records.append(_late_record(message, at))
+            for handler in table.get(type(message), ()):
+                handler(message, at)
+        while heap and heap[0][0] <= watermark + 1:
+            self._fire()
+
+    def _fire(self) -> None:
+        timer = self._timers.pop()
+        if timer is not None:
+            due, key, slot = timer
+            self._components[slot].on_timer(key, due)
+
+    @property
+    def wanted(self) -> frozenset[type]:
+        """What its components want to hear."""
+        return frozenset(self._table)
+
+    @property
+    def buffered(self) -> int:
+        """How many entries wait for the watermark."""
+        return len(self._buffer)
+
+    def snapshot(self) -> bytes:
+        """The whole state, between two calls of ``advance``."""
+        snapshot = GroupSnapshot(
+            version=SNAPSHOT_VERSION,
+            watermark=self.watermark,
+            buffer=self._buffer,
+            timers=self._timers.snapshot(),
+            slots=[component.name for component in self._components],
+            duplicates=self._duplicates.snapshot(),
+            parts={component.name: component.snapshot() for component in self._components},
+        )
+        return msgspec.msgpack.encode(snapshot)
+
+    def restore(self, data: bytes) -> None:
+        """Go on from a snapshot; every origin starts where the group stood.
+
+        Raises SnapshotError when the snapshot was written by another version or for other components.
+        """
+        try:
+            snapshot = _SNAPSHOTS.decode(data)
+        except msgspec.DecodeError as error:
+            raise SnapshotError(f"the snapshot of a key group cannot be read: {error}") from error
+        mine = [component.name for component in self._components]
+        if snapshot.version != SNAPSHOT_VERSION or snapshot.slots != mine:
+            raise SnapshotError(
+                f"the snapshot has version {snapshot.version} and the parts {', '.join(snapshot.slots)}; this run has "
+                f"version {SNAPSHOT_VERSION} and {', '.join(mine)}: use the settings it was written with, or a new store"
+            )
+        self.watermark = snapshot.watermark
+        self._buffer = list(snapshot.buffer)
+        self._timers.restore(snapshot.timers)
+        self._duplicates.restore(snapshot.duplicates)
+        for origin in self._origins.watermarks:
+            self._origins.advance(origin, snapshot.watermark)
+        for component in self._components:
+            component.restore(snapshot.parts[component.name])
+
+
+def _subscribers(components: Sequence[Component]) -> dict[type, tuple[Handler, ...]]:
+    table: dict[type, tuple[Handler, ...]] = {}
+    for component in components:
+        for kind, handler in component.handlers().items():
+            table[kind] = (*table.get(kind, ()), handler)
+    return table
+
+
+def _late_record(event: Event, at: int) -> LateRecord:
+    return LateRecord(
+        id=f"late/{event.source}/{event.id}",
+        source=event.source,
+        event_id=event.id,
+        event_type=type_name(type(event)),
+        entity_id=entity_of(event),
+        time=event.time,
+        applied_at=at,
+        event=msgspec.to_builtins(event),
+    )

@@ -1,0 +1,68 @@
+"""Event time of one partition, judged from its log alone: watermark, late events, events from the future."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from config.settings import TimeSettings
+
+BEFORE_TIME: Final = -(2**62)
+AFTER_TIME: Final = 2**62
+
+
+class ClockSnapshot(Struct, frozen=True):
+    """Where a partition's event time stands."""
+
+    largest: int
+    idle_until: int
+    finished: bool
+
+
+class PartitionClock:
+    """The clock of one partition.
+
+    ``bound`` is the earliest event time that a record of this partition may still be applied at, given what the log holds
+    so far; every record to come is applied at ``bound`` or later, so the watermark stands one millisecond before it.
+    Lateness is a property of the log: it does not depend on when or how fast the log is read.
+    """
+
+    def __init__(self, settings: TimeSettings) -> None:
+        self._out_of_orderness = int(settings.out_of_orderness)
+        self._idle_delay = int(settings.idle_delay)
+        self._future_tolerance = int(settings.future_tolerance)
+        self._max_advance = int(settings.max_advance)
+        self.largest = BEFORE_TIME
+        self.idle_until = BEFORE_TIME
+        self.finished = False
+
+    def is_future(self, time: int, arrival: int | None) -> bool:
+        """Whether an event claims to be from the future: it must not move the clock."""
+        if arrival is not None:
+            return time > arrival + self._future_tolerance
+        return self.largest != BEFORE_TIME and time > self.largest + self._max_advance
+
+    def bound(self, arrival: int | None) -> int:
+        """The earliest time at which the next record can be applied; an older one is late."""
+        bound = self.largest - self._out_of_orderness
+        if arrival is not None and arrival - self._idle_delay > bound:
+            bound = arrival - self._idle_delay
+        return bound
+
+    def idle(self, end_confirmed_at: int) -> None:
+        """The log held nothing more at that wall time: time goes on without events."""
+        self.idle_until = max(self.idle_until, end_confirmed_at - self._idle_delay)
+
+    @property
+    def watermark(self) -> int:
+        """Every record still to come is applied later than this."""
+        if self.finished:
+            return AFTER_TIME
+        return max(self.largest - self._out_of_orderness, self.idle_until) - 1
+
+    def snapshot(self) -> ClockSnapshot:
+        """Where the clock stands."""
+        return ClockSnapshot(self.largest, self.idle_until, self.finished)
+
+    def restore(self, snapshot: ClockSnapshot) -> None:
+        """Go on from a snapshot."""
+        self.largest, self.idle_until, self.finished = snapshot.largest, snapshot.idle_until, snapshot.finished

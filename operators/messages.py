@@ -1,0 +1,149 @@
+"""What components tell each other: notes travel to another stage, facts stay within one key group.
+
+Every message that a key group buffers has a ``time``. Those that come from another stage also have an ``origin``, the
+key that sent them, and a ``rank``: within one millisecond lower ranks are applied first.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct
+
+from events.model import AnyEvent, Event
+from events.records import Severity, Step
+
+BEFORE_EVENTS = 0
+AFTER_EVENTS = 1_000_000
+
+
+class Late(Struct, tag="late", tag_field="type", gc=False):
+    """A late event. ``time`` is its bound: the event time at which it is applied instead of its own."""
+
+    time: int
+    event: AnyEvent
+
+
+class Note(Struct, tag_field="type", gc=False):
+    """A message to another stage. ``key`` is who it is for, ``origin`` who sends it."""
+
+    rank: ClassVar[int] = BEFORE_EVENTS
+
+    time: int
+    origin: str
+    key: str
+
+
+class KeyUsed(Note, tag="key_used", gc=False):
+    """An order used a risk key; ``key`` is ``card:<value>`` and the like."""
+
+    order_id: str
+    amount: int
+    event_id: str
+
+
+class CustomerOrder(Note, tag="customer_order", gc=False):
+    """What became of one of a customer's orders. ``address`` is a key, "" when it is not known."""
+
+    order_id: str
+    what: Literal["opened", "shipped", "cancelled", "closed", "readdressed"]
+    address: str
+    event_id: str
+
+
+class AddressChange(Note, tag="address_change", gc=False):
+    """A customer changed the address of an order."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    order_id: str
+    event_id: str
+
+
+class Print(Note, tag="print", gc=False):
+    """A warehouse printed the waybill of an order."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    order_id: str
+    duration: int
+    event_id: str
+
+
+class OrderLife(Note, tag="order_life", gc=False):
+    """What the signals of an order depend on in its life."""
+
+    what: Literal["opened", "paid", "closed", "forgotten"]
+    device: str | None = None
+
+
+class PaymentFailure(Note, tag="payment_failure", gc=False):
+    """A payment of an order failed."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    event_id: str
+
+
+class Signal(Note, tag="signal", gc=False):
+    """A weak sign of an order that was derived from something else."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    name: str
+    event_id: str
+
+
+class CustomerBehaviour(Note, tag="customer_behaviour", gc=False):
+    """Behaviour that named only the customer, handed on to one of the customer's open orders."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    event: AnyEvent
+
+
+class AlertStep(Note, tag="alert_step", gc=False):
+    """One step of an alert as its detector decided it. ``episode`` is the same for all steps of one alert."""
+
+    rule: str
+    rule_version: int
+    step: Step
+    episode: str
+    entity_type: str
+    entity_id: str
+    severity: Severity
+    level: str
+    opened_at: int
+    reason: str
+    orders: tuple[str, ...]
+    evidence: dict[str, Any]
+
+
+class HoldWanted(Note, tag="hold_wanted", gc=False):
+    """A detector wants an order held."""
+
+    order_id: str
+    rule: str
+    episode: str
+
+
+AnyNote = (
+    KeyUsed
+    | CustomerOrder
+    | AddressChange
+    | Print
+    | OrderLife
+    | PaymentFailure
+    | Signal
+    | CustomerBehaviour
+    | AlertStep
+    | HoldWanted
+)
+Entry = AnyEvent | Late | AnyNote
+
+
+def entity_of(event: Event) -> str:
+    """The key that an event speaks of: its order, else its customer, else the entity that it names."""
+    for name in ("order_id", "customer_id", "entity_id"):
+        value = getattr(event, name, None)
+        if value is not None:
+            return str(value)
+    return ""

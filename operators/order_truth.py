@@ -1,0 +1,338 @@
+"""The one truth per order: applies the events of orders to their state and tells the other components what changed."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import UNSET
+
+from events.model import (
+    Event,
+    LogisticsScan,
+    OrderChanged,
+    OrderCreated,
+    OrderSplit,
+    OrderStage,
+    PaymentFailed,
+    PaymentSucceeded,
+    SystemStatus,
+    WaybillPrinted,
+)
+from events.normal_form import address_key, risk_key
+from operators.component import Context, Environment, Handler, StatefulComponent
+from operators.order_state import (
+    EventApplied,
+    FieldsChanged,
+    IllegalMove,
+    OrderClosed,
+    OrderForgotten,
+    OrderOpened,
+    OrderSplitUp,
+    OrderState,
+    Paid,
+    Parcel,
+    PaymentRefused,
+    Printed,
+    Scanned,
+    StageMoved,
+    StatusReported,
+)
+from operators.state_machine import StateMachine, Verdict
+
+
+class OrderTruth(StatefulComponent[OrderState]):
+    """State machine, parcels and what else is known of each order; see docs/rules.md, 'Orders and stages'."""
+
+    name: ClassVar[str] = "order_truth"
+    stage: ClassVar[str] = "orders"
+    state_type: ClassVar[type[Any]] = OrderState
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.environment.settings
+        self._machine = StateMachine(settings)
+        self._payment_stage = settings.flow.payment_stage
+        self._scans = settings.flow.scans
+        self._rules = settings.status.systems
+        self._retention = int(settings.flow.closed_retention)
+        self._hash_key = context.environment.hash_key
+
+    @classmethod
+    def enabled(cls, environment: Environment) -> bool:
+        """Always: what it publishes is what the other components of the stage live on."""
+        return True
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """The events that change an order."""
+        return {
+            OrderCreated: self.on_created,
+            OrderStage: self.on_stage,
+            OrderChanged: self.on_changed,
+            OrderSplit: self.on_split,
+            PaymentSucceeded: self.on_payment,
+            PaymentFailed: self.on_refused,
+            WaybillPrinted: self.on_printed,
+            SystemStatus: self.on_status,
+            LogisticsScan: self.on_scan,
+        }
+
+    def on_created(self, event: OrderCreated, at: int) -> None:
+        """A new order, or one more announcement of an order that is there."""
+        order = self._order(event.order_id, at)
+        verdict = self._machine.judge(order.stage, self._machine.initial)
+        if verdict is Verdict.APPLIED:
+            self._take_details(order, event)
+            self.context.publish(OrderOpened(event.order_id, order, event), at)
+            self._enter(event.order_id, order, None, self._machine.initial, event, at)
+            self._catch_up(event.order_id, order, event, at)
+        elif verdict is not Verdict.REPEATED:
+            self._refuse(event.order_id, order, None, self._machine.initial, verdict, event, at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_stage(self, event: OrderStage, at: int) -> None:
+        """Somebody says that the order reached a stage."""
+        order = self._order(event.order_id, at)
+        self._note_parcel(event.order_id, order, event.parcel_id, event, at)
+        self._move(event.order_id, order, event.parcel_id, event.stage, event, at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_changed(self, event: OrderChanged, at: int) -> None:
+        """New values of fields."""
+        order = self._order(event.order_id, at)
+        fields = event.fields
+        if fields.category is not UNSET:
+            order.category = fields.category
+        if fields.phone is not UNSET:
+            order.phone = risk_key("phone", fields.phone, self._hash_key) if fields.phone else ""
+        if fields.warehouse_id is not UNSET:
+            order.warehouse_id = fields.warehouse_id
+        old_address = order.address
+        if fields.address_key is not UNSET:
+            order.address = fields.address_key
+        elif fields.address is not UNSET:
+            order.address = address_key(fields.address, self._hash_key)
+        self.context.publish(FieldsChanged(event.order_id, order, event, order.address != old_address), at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_split(self, event: OrderSplit, at: int) -> None:
+        """The order is going to ship in several parcels."""
+        order = self._order(event.order_id, at)
+        new = tuple(dict.fromkeys(name for name in event.parcels if name not in (order.parcels or {})))
+        if not self._machine.is_terminal(order.stage) and (len(new) > 1 or order.parcels is not None) and new:
+            if order.parcels is None:
+                order.parcels = {}
+                order.before = Parcel(order.stage, order.entered_at, order.entered_by)
+            self._add_parcels(event.order_id, order, new, event, at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_payment(self, event: PaymentSucceeded, at: int) -> None:
+        """Money arrived."""
+        order = self._order(event.order_id, at)
+        if event.card:
+            order.card = risk_key("card", event.card, self._hash_key)
+        self.context.publish(Paid(event.order_id, order, event), at)
+        if self._payment_stage:
+            self._move(event.order_id, order, None, self._payment_stage, event, at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_refused(self, event: PaymentFailed, at: int) -> None:
+        """A payment did not go through."""
+        order = self._order(event.order_id, at)
+        self.context.publish(PaymentRefused(event.order_id, order, event), at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_printed(self, event: WaybillPrinted, at: int) -> None:
+        """A waybill was printed."""
+        order = self._order(event.order_id, at)
+        self.context.publish(Printed(event.order_id, order, event), at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_status(self, event: SystemStatus, at: int) -> None:
+        """A system reports its own raw status."""
+        order = self._order(event.order_id, at)
+        statuses = order.statuses = order.statuses or {}
+        old = statuses.get(event.system)
+        if old != event.status:
+            statuses[event.system] = event.status
+            order.changed_at = at
+            self.context.publish(
+                StatusReported(event.order_id, order, event, event.system, old, event.status), at
+            )
+        rule = self._rules.get(event.system, {}).get(event.status)
+        if rule is not None and rule.stage is not None:
+            self._note_parcel(event.order_id, order, event.parcel_id, event, at)
+            self._move(event.order_id, order, event.parcel_id, rule.stage, event, at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_scan(self, event: LogisticsScan, at: int) -> None:
+        """A carrier scanned a parcel."""
+        order = self._order(event.order_id, at)
+        self._note_parcel(event.order_id, order, event.parcel_id, event, at)
+        self.context.publish(Scanned(event.order_id, order, event), at)
+        target = self._scans.get(event.scan)
+        if target is not None:
+            self._move(event.order_id, order, event.parcel_id, target, event, at)
+        self.context.publish(EventApplied(event.order_id, order, event), at)
+
+    def on_timer(self, key: str, due: int) -> None:
+        """Forget an order whose retention has passed."""
+        order = self.states.get(key)
+        if order is None or (order.stage is not None and not self._machine.is_terminal(order.stage)):
+            return
+        forget_at = (order.changed_at if order.stage is None else order.entered_at) + self._retention
+        if due >= forget_at:
+            del self.states[key]
+            self.context.publish(OrderForgotten(key), due)
+        else:
+            self.context.arm(key, forget_at)
+
+    def _order(self, order_id: str, at: int) -> OrderState:
+        order = self.states.get(order_id)
+        if order is None:
+            order = self.states[order_id] = OrderState(changed_at=at)
+            self.context.arm(order_id, at + self._retention)
+        elif order.stage is None:
+            order.changed_at = at
+        return order
+
+    def _take_details(self, order: OrderState, event: OrderCreated) -> None:
+        key = self._hash_key
+        order.created = True
+        order.category = event.category
+        order.customer_id = event.customer_id
+        order.amount = event.amount
+        order.warehouse_id = event.warehouse_id
+        order.card = risk_key("card", event.card, key) if event.card else order.card
+        order.phone = risk_key("phone", event.phone, key) if event.phone else ""
+        order.ip = risk_key("ip", event.ip, key) if event.ip else ""
+        order.device = event.device or ""
+        order.address = event.address_key or (address_key(event.address, key) if event.address else "")
+
+    def _move(
+        self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int
+    ) -> None:
+        """Judge a move of the order, one parcel, or all parcels; apply or refuse it."""
+        if order.parcels is None:
+            verdict = self._machine.judge(order.stage, target)
+            if verdict is Verdict.APPLIED:
+                self._enter(order_id, order, None, target, event, at)
+        elif parcel is not None and parcel in order.parcels:
+            verdict = self._machine.judge(order.parcels[parcel].stage, target)
+            if verdict is Verdict.APPLIED:
+                self._enter(order_id, order, parcel, target, event, at)
+        else:
+            verdict = self._move_all(order_id, order, target, event, at)
+        if verdict is Verdict.APPLIED:
+            self._catch_up(order_id, order, event, at)
+        elif verdict is not Verdict.REPEATED:
+            self._refuse(order_id, order, parcel, target, verdict, event, at)
+
+    def _move_all(self, order_id: str, order: OrderState, target: str, event: Event, at: int) -> Verdict:
+        verdicts = {name: self._machine.judge(item.stage, target) for name, item in (order.parcels or {}).items()}
+        for name, verdict in verdicts.items():
+            if verdict is Verdict.APPLIED:
+                self._enter(order_id, order, name, target, event, at)
+        found = set(verdicts.values())
+        for verdict in (Verdict.APPLIED, Verdict.REPEATED, Verdict.UNKNOWN, Verdict.BACKWARDS):
+            if verdict in found:
+                return verdict
+        return Verdict.SKIPPED
+
+    def _enter(
+        self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int
+    ) -> None:
+        """Apply a move that was judged; the order follows its parcels."""
+        order.changed_at = at
+        if parcel is not None and order.parcels is not None:
+            unit = order.parcels[parcel]
+            before, entered_at = unit.stage, unit.entered_at
+            unit.stage, unit.entered_at, unit.entered_by = target, at, event.id
+            self.context.publish(
+                StageMoved(order_id, order, event, parcel, before, target, entered_at), at
+            )
+            self._follow_parcels(order_id, order, event, at)
+            return
+        before, entered_at = order.stage, order.entered_at
+        order.stage, order.entered_at, order.entered_by = target, at, event.id
+        self.context.publish(StageMoved(order_id, order, event, None, before, target, entered_at), at)
+        if self._machine.is_terminal(target):
+            self._close(order_id, order, event, at)
+
+    def _follow_parcels(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
+        stages = [unit.stage for unit in (order.parcels or {}).values() if unit.stage is not None]
+        least = min(stages, key=self._machine.position.__getitem__)
+        if least == order.stage:
+            return
+        before, entered_at = order.stage, order.entered_at
+        order.stage, order.entered_at, order.entered_by = least, at, event.id
+        self.context.publish(StageMoved(order_id, order, event, None, before, least, entered_at), at)
+        if self._machine.is_terminal(least):
+            self._close(order_id, order, event, at)
+
+    def _close(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
+        self.context.publish(OrderClosed(order_id, order, event), at)
+        self.context.arm(order_id, at + self._retention)
+
+    def _catch_up(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
+        """Apply remembered moves that have become possible, and drop those that no longer lie ahead."""
+        while order.skipped:
+            for index, (name, target) in enumerate(order.skipped):
+                parcel = name if order.parcels is not None and name in order.parcels else None
+                current = order.stage if parcel is None or order.parcels is None else order.parcels[parcel].stage
+                verdict = self._machine.judge(current, target)
+                if verdict is Verdict.SKIPPED:
+                    continue
+                del order.skipped[index]
+                if verdict is Verdict.APPLIED:
+                    if parcel is None and order.parcels is not None:
+                        self._move_all(order_id, order, target, event, at)
+                    else:
+                        self._enter(order_id, order, parcel, target, event, at)
+                break
+            else:
+                return
+
+    def _refuse(
+        self,
+        order_id: str,
+        order: OrderState,
+        parcel: str | None,
+        target: str,
+        verdict: Verdict,
+        event: Event,
+        at: int,
+    ) -> None:
+        if verdict is Verdict.SKIPPED:
+            order.skipped = order.skipped or []
+            if (parcel or "", target) not in order.skipped:
+                order.skipped.append((parcel or "", target))
+        unit = order.parcels.get(parcel) if order.parcels is not None and parcel is not None else None
+        current = order.stage if unit is None else unit.stage
+        self.context.publish(IllegalMove(order_id, order, event, parcel, current, target, verdict), at)
+
+    def _note_parcel(
+        self, order_id: str, order: OrderState, parcel: str | None, event: Event, at: int
+    ) -> None:
+        """A parcel id was named: the second one makes the parcels units of their own."""
+        if parcel is None or self._machine.is_terminal(order.stage):
+            return
+        if order.parcels is not None:
+            if parcel not in order.parcels:
+                self._add_parcels(order_id, order, (parcel,), event, at)
+        elif order.first_parcel is None:
+            order.first_parcel = parcel
+            order.before = Parcel(order.stage, order.entered_at, order.entered_by)
+        elif parcel != order.first_parcel:
+            order.parcels = {order.first_parcel: Parcel(order.stage, order.entered_at, order.entered_by)}
+            self.context.publish(OrderSplitUp(order_id, order, event, (order.first_parcel,)), at)
+            self._add_parcels(order_id, order, (parcel,), event, at)
+
+    def _add_parcels(
+        self, order_id: str, order: OrderState, names: tuple[str, ...], event: Event, at: int
+    ) -> None:
+        start = order.before or Parcel(order.stage, order.entered_at, order.entered_by)
+        parcels = order.parcels = order.parcels or {}
+        for name in names:
+            parcels[name] = Parcel(start.stage, start.entered_at, start.entered_by)
+        self.context.publish(OrderSplitUp(order_id, order, event, names), at)
+        if start.stage is not None and start.stage != order.stage:
+            self._follow_parcels(order_id, order, event, at)

@@ -1,0 +1,68 @@
+"""The order in which what happens in one millisecond is applied: fixed by the events, never by their arrival."""
+
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from config.settings import Settings
+from events.model import (
+    Event,
+    LogisticsScan,
+    OrderCreated,
+    OrderSplit,
+    OrderStage,
+    PaymentFailed,
+    PaymentSucceeded,
+)
+from operators.messages import AFTER_EVENTS, Late, Note
+
+_time: Final = attrgetter("time")
+_FIRST: Final[dict[type[Event], int]] = {OrderCreated: 1, PaymentSucceeded: 2, PaymentFailed: 2, OrderSplit: 3}
+_FIRST_STAGE: Final = 10
+_LAST_EVENT: Final = AFTER_EVENTS - 1
+
+Tie = tuple[int, str, str, bytes]
+
+
+class Ordering:
+    """Sorts by time and settles ties only where there are any, since most milliseconds hold one entry.
+
+    Within a millisecond: notes that come before events, the events in the order of docs/rules.md, the notes that come
+    after. Notes of one origin stay in the order in which the origin sent them (the sort is stable).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._stages = {name: index for index, name in enumerate(settings.stages, start=_FIRST_STAGE)}
+        self._scans = settings.flow.scans
+
+    def sorted(self, entries: list[Any]) -> list[Any]:
+        """The entries in the order in which they are applied."""
+        entries.sort(key=_time)
+        times = [entry.time for entry in entries]
+        if len(set(times)) == len(times):
+            return entries
+        start = 0
+        for index in range(1, len(times) + 1):
+            if index == len(times) or times[index] != times[start]:
+                if index - start > 1:
+                    entries[start:index] = sorted(entries[start:index], key=self._tie)
+                start = index
+        return entries
+
+    def _tie(self, entry: Any) -> Tie:
+        if isinstance(entry, Note):
+            return (entry.rank, entry.origin, "", b"")
+        event = entry.event if isinstance(entry, Late) else entry
+        # The content comes last so that two different events that share an id still have one order.
+        return (self._rank(event), event.source, event.id, msgspec.json.encode(event))
+
+    def _rank(self, event: Event) -> int:
+        first = _FIRST.get(type(event))
+        if first is not None:
+            return first
+        if isinstance(event, OrderStage):
+            return self._stages.get(event.stage, _LAST_EVENT)
+        if isinstance(event, LogisticsScan):
+            return self._stages.get(self._scans.get(event.scan, ""), _LAST_EVENT)
+        return _LAST_EVENT

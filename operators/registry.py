@@ -1,0 +1,44 @@
+"""The one registry: every component that a stage may have, in the order in which it hears things."""
+
+from typing import Final
+
+from operators.alert_lifecycle import AlertLifecycle
+from operators.component import Component, Environment
+from operators.customers import CustomerOrders
+from operators.detectors.card_burst import CardBurst, KeyUses
+from operators.detectors.illegal_transition import IllegalTransition
+from operators.detectors.merge_candidate import MergeCandidate
+from operators.detectors.no_progress import NoProgress
+from operators.detectors.order_timeout import OrderTimeout
+from operators.detectors.resonance import Resonance
+from operators.detectors.stage_timeout import StageTimeout
+from operators.holds import Holds
+from operators.order_document import OrderDocument
+from operators.order_truth import OrderTruth
+from operators.signals.customers import CustomerSignals
+from operators.signals.orders import OrderSignals
+from operators.signals.warehouses import WarehousePrints
+
+COMPONENTS: Final[tuple[type[Component], ...]] = (
+    OrderTruth,
+    StageTimeout,
+    OrderTimeout,
+    NoProgress,
+    IllegalTransition,
+    KeyUses,
+    CustomerOrders,
+    OrderSignals,
+    OrderDocument,
+    CardBurst,
+    MergeCandidate,
+    CustomerSignals,
+    WarehousePrints,
+    Resonance,
+    AlertLifecycle,
+    Holds,
+)
+
+
+def components_of(stage: str, environment: Environment) -> tuple[type[Component], ...]:
+    """The components that the settings want in a stage."""
+    return tuple(kind for kind in COMPONENTS if kind.stage == stage and kind.enabled(environment))

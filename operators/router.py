@@ -1,0 +1,244 @@
+"""From raw batches to key groups: reads just enough of a record to know when it happened and who it is for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct, field
+
+from config.settings import TimeSettings
+from events.batch import RawBatch
+from events.model import EVENT_TYPES, Event, EventId, Key, SourceName, type_name
+from events.records import DeadLetterRecord
+from operators.dead_letters import dead_letter
+from operators.inputs import Chunk
+from operators.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot, PartitionClock
+
+MAX_RECORD = 1 << 20
+KNOWN_TYPES = frozenset(type_name(kind) for kind in EVENT_TYPES)
+By = Literal["order", "customer", "order_entity", "entity"]
+
+
+class Header(Struct, gc=False):
+    """The fields of an event that decide where it goes and when it counts."""
+
+    type: str
+    id: EventId
+    source: SourceName
+    time: int
+    order_id: Key | None = None
+    customer_id: Key | None = None
+    entity_type: str | None = None
+    entity_id: str | None = None
+
+
+class Route(Struct, frozen=True):
+    """Where events of one type go: the stage for those that name an order, and for those that name only the customer.
+
+    ``by``: ``order`` the order id; ``customer`` the customer's key; ``order_entity`` the order as an entity;
+    ``entity`` the entity that the event names.
+    """
+
+    stage: str
+    by: By
+    otherwise: "Route | None" = None
+
+
+class Routed(Struct):
+    """What became of a batch: chunks per stage and key group, dead letters, and counts."""
+
+    chunks: dict[str, dict[int, Chunk]] = field(default_factory=dict)
+    dead: list[DeadLetterRecord] = field(default_factory=list)
+    events: int = 0
+    late: int = 0
+    forced: int = 0
+
+
+def key_group(key: str, groups: int) -> int:
+    """The key group of a key: a stable hash, the same in every process and every run."""
+    return crc32(key.encode()) % groups
+
+
+class Router:
+    """Keeps the clock of each partition it is given and sorts their records into key groups.
+
+    ``routes`` maps an event type to its route; a known type without one is wanted by nobody and is left out.
+    """
+
+    def __init__(self, settings: TimeSettings, groups: int, routes: Mapping[str, Route]) -> None:
+        self._settings = settings
+        self._groups = groups
+        self._routes = routes
+        self._decoder = msgspec.json.Decoder(Header)
+        self._arrival_counts = settings.arrival == "record"
+        self.clocks: dict[str, PartitionClock] = {}
+
+    def expect(self, partitions: Iterable[str]) -> None:
+        """Name partitions before their first record: time does not pass them by."""
+        for partition in partitions:
+            if partition not in self.clocks:
+                self.clocks[partition] = PartitionClock(self._settings)
+
+    @property
+    def watermark(self) -> int:
+        """The least watermark of all partitions; the largest event time once all of them are finished."""
+        watermark = min((clock.watermark for clock in self.clocks.values()), default=BEFORE_TIME)
+        return self.largest if watermark == AFTER_TIME else watermark
+
+    @property
+    def largest(self) -> int:
+        """The largest event time of all partitions."""
+        return max((clock.largest for clock in self.clocks.values()), default=BEFORE_TIME)
+
+    def slowest(self) -> str | None:
+        """The unfinished partition whose event time is furthest behind: reading it first keeps buffers small."""
+        open_clocks = [(clock.watermark, name) for name, clock in self.clocks.items() if not clock.finished]
+        return min(open_clocks)[1] if open_clocks else None
+
+    def route(self, batch: RawBatch) -> Routed:
+        """Judge and sort the records of one batch; the partition's clock moves on."""
+        self.expect((batch.partition,))
+        clock = self.clocks[batch.partition]
+        routed = Routed(events=len(batch.lines))
+        if batch.lines:
+            self._sort_in(batch, clock, routed)
+        if batch.end_confirmed_at:
+            clock.idle(batch.end_confirmed_at)
+        if batch.finished:
+            clock.finished = True
+        return routed
+
+    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:
+        """The hot loop: one pass over the headers of a batch."""
+        groups, routes = self._groups, self._routes
+        earliest, latest = int(self._settings.earliest), int(self._settings.latest)
+        arrivals = batch.arrivals if self._arrival_counts else None
+        positions, lines = batch.positions, batch.lines
+        for index, header in enumerate(self._headers(batch, routed)):
+            if header is None:
+                continue
+            time = header.time
+            arrival = None if arrivals is None else arrivals[index]
+            if time < earliest or time >= latest:
+                self._refuse_time(batch, index, time, routed)
+                continue
+            bound = clock.bound(arrival)
+            if bound < clock.idle_until:
+                bound = clock.idle_until
+                routed.forced += time < bound
+            if time > clock.largest:
+                if clock.is_future(time, arrival):
+                    limit = "its arrival" if arrival is not None else "the log so far"
+                    self._refuse(batch, index, "future_time", f"time {time} is too far ahead of {limit}", routed)
+                    continue
+                clock.largest = time
+            route = routes.get(header.type)
+            if route is None:
+                if header.type not in KNOWN_TYPES:
+                    self._refuse(batch, index, "unknown_type", f"type {header.type!r} is not known", routed)
+                continue
+            if route.by == "order":
+                key = header.order_id
+            else:
+                key, route = _key_of(header, route)
+            if key is None:
+                self._refuse(batch, index, "names_no_entity", f"{header.type} names nobody", routed)
+                continue
+            chunk = _chunk_for(batch, routed, route.stage, crc32(key.encode()) % groups)
+            if time < bound:
+                routed.late += 1
+                chunk.late = chunk.late or {}
+                chunk.late[len(chunk.lines)] = bound
+            if arrival is not None or batch.headers:
+                _keep_envelope(chunk, batch, index, arrival)
+            chunk.lines.append(lines[index])
+            chunk.positions.append(positions[index])
+
+    def _headers(self, batch: RawBatch, routed: Routed) -> Sequence[Header | None]:
+        """Headers of all records; None where a record has none and went to the dead letters."""
+        lines = batch.lines
+        joined = b"\n".join(lines)
+        if len(joined) <= MAX_RECORD or max(map(len, lines)) <= MAX_RECORD:
+            try:
+                headers: Sequence[Header | None] = self._decoder.decode_lines(joined)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+            else:
+                if len(headers) == len(lines) == joined.count(b"\n") + 1:
+                    return headers
+        return [self._header(batch, index, line, routed) for index, line in enumerate(lines)]
+
+    def _header(self, batch: RawBatch, index: int, line: bytes, routed: Routed) -> Header | None:
+        if len(line) > MAX_RECORD:
+            self._refuse(batch, index, "too_large", f"{len(line)} bytes", routed)
+            return None
+        try:
+            return self._decoder.decode(line)
+        except msgspec.ValidationError as error:
+            self._refuse(batch, index, "not_an_event", str(error), routed)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._refuse(batch, index, "not_json", str(error), routed)
+        return None
+
+    def _refuse_time(self, batch: RawBatch, index: int, time: int, routed: Routed) -> None:
+        seconds = int(self._settings.earliest) <= time * 1000 < int(self._settings.latest)
+        reason = "time_in_seconds" if seconds else "time_out_of_range"
+        self._refuse(batch, index, reason, f"time {time} is not in the range of epoch milliseconds", routed)
+
+    def _refuse(self, batch: RawBatch, index: int, reason: str, detail: str, routed: Routed) -> None:
+        arrival = batch.arrivals[index] if batch.arrivals else None
+        headers = (batch.headers or {}).get(index, ())
+        position, line = batch.positions[index], batch.lines[index]
+        routed.dead.append(
+            dead_letter(batch.topic, batch.partition, position, line, reason, detail, arrival, headers)
+        )
+
+    def snapshot(self) -> dict[str, ClockSnapshot]:
+        """The clocks by partition."""
+        return {name: clock.snapshot() for name, clock in self.clocks.items()}
+
+    def restore(self, snapshot: Mapping[str, ClockSnapshot]) -> None:
+        """Take over the clocks of a snapshot."""
+        self.expect(snapshot)
+        for name, clock in snapshot.items():
+            self.clocks[name].restore(clock)
+
+
+def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
+    """The key of an event that is not simply routed by its order id, and the route that applies."""
+    if route.by == "order_entity":
+        return (None if header.order_id is None else f"order:{header.order_id}"), route
+    if route.by == "entity":
+        return (None if header.entity_id is None else f"{header.entity_type}:{header.entity_id}"), route
+    if header.order_id is not None:
+        return header.order_id, route
+    if route.otherwise is not None and header.customer_id is not None:
+        return f"customer:{header.customer_id}", route.otherwise
+    return None, route
+
+
+def _chunk_for(batch: RawBatch, routed: Routed, stage: str, group: int) -> Chunk:
+    of_stage = routed.chunks.get(stage)
+    if of_stage is None:
+        of_stage = routed.chunks[stage] = {}
+    chunk = of_stage.get(group)
+    if chunk is None:
+        chunk = of_stage[group] = Chunk(batch.partition, batch.topic, [], [])
+    return chunk
+
+
+def _keep_envelope(chunk: Chunk, batch: RawBatch, index: int, arrival: int | None) -> None:
+    """Arrival and headers go along, so that a record refused later still has all that it came with."""
+    here = len(chunk.lines)
+    if arrival is not None:
+        chunk.arrivals = chunk.arrivals or {}
+        chunk.arrivals[here] = arrival
+    if batch.headers and index in batch.headers:
+        chunk.headers = chunk.headers or {}
+        chunk.headers[here] = batch.headers[index]
+
+
+def routes_by_type(routes: Mapping[type[Event], Route]) -> dict[str, Route]:
+    """Routes by the wire name of their event type."""
+    return {type_name(kind): route for kind, route in routes.items()}

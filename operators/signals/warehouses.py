@@ -1,0 +1,52 @@
+"""``waybill_slow``: a waybill that printed much slower than its warehouse usually prints."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
+
+from operators.component import Context, Environment, Handler, StatefulComponent
+from operators.messages import Print, Signal
+
+
+class Prints(Struct, gc=False):
+    """The durations (ms) of a warehouse's latest prints, oldest first, and their sum."""
+
+    durations: list[int] = field(default_factory=list)
+    total: int = 0
+
+
+class WarehousePrints(StatefulComponent[Prints]):
+    """Compares each print with the mean of the ``print_sample`` prints before it; all in integers."""
+
+    name: ClassVar[str] = "warehouse_prints"
+    stage: ClassVar[str] = "entities"
+    state_type: ClassVar[type[Any]] = Prints
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.environment.settings.detectors.resonance
+        self._sample = settings.print_sample
+        self._percent = 100 + settings.print_slower_percent
+
+    @classmethod
+    def enabled(cls, environment: Environment) -> bool:
+        """With ``resonance``."""
+        return environment.settings.detectors.resonance.enabled
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """Prints."""
+        return {Print: self.on_print}
+
+    def on_print(self, note: Print, at: int) -> None:
+        """One more print of a warehouse."""
+        state = self.states.get(note.key)
+        if state is None:
+            state = self.states[note.key] = Prints()
+        if len(state.durations) == self._sample:
+            if note.duration * 100 * self._sample >= state.total * self._percent:
+                signal = Signal(at, f"entities:{note.key}", note.order_id, "waybill_slow", note.event_id)
+                self.context.send("signals", signal)
+            state.total -= state.durations.pop(0)
+        state.durations.append(note.duration)
+        state.total += note.duration

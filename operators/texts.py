@@ -1,0 +1,100 @@
+"""Texts of alerts in Chinese and English, from the templates of ``config/texts.toml``."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from config.settings import Settings
+from config.texts import Pair, Texts
+from config.units import Duration, Thousandths
+from events.records import LocalText
+from operators.messages import AlertStep
+
+SHOWN_ORDERS = 10
+Language = Literal["zh", "en"]
+
+
+class AlertTexts:
+    """Fills the templates. The same alert step gives the same text, whatever the run."""
+
+    def __init__(self, texts: Texts, settings: Settings) -> None:
+        self._texts = texts
+        self._zone = ZoneInfo(settings.zone)
+        self._stages = {name: Pair(stage.label_zh, stage.label_en) for name, stage in settings.stages.items()}
+
+    def of(self, step: AlertStep) -> LocalText:
+        """The text of a step that a detector sent."""
+        name = "resolved" if step.step == "resolved" else step.level
+        template = self._texts.rules[step.rule][name]
+        return LocalText(
+            zh=template.zh.format_map(self._values(step, "zh")), en=template.en.format_map(self._values(step, "en"))
+        )
+
+    def acknowledged(self, operator: str | None) -> LocalText:
+        """The text of an acknowledgement."""
+        template = self._texts.acknowledged
+        return LocalText(zh=template.zh.format(operator=operator or "?"), en=template.en.format(operator=operator or "?"))
+
+    def _values(self, step: AlertStep, language: Language) -> "_Values":
+        evidence = step.evidence
+        values: dict[str, object] = {
+            "entity_id": step.entity_id,
+            "entity": f"{_say(self._texts.kinds, step.entity_type, language)} {step.entity_id} ",
+            f"kind_{language}": _say(self._texts.kinds, step.entity_type, language),
+            f"reason_{language}": _say(self._texts.reasons, step.reason, language),
+            "orders": _listed(step.orders),
+            "count": evidence.get("count", len(step.orders)),
+            "reported_by": evidence.get("reported_by", ""),
+        }
+        if language == "en":
+            values["entity"] = str(values["entity"]).strip()
+        for name, field in (("stage", "subject"), ("from", "from"), ("to", "to")):
+            if field in evidence:
+                values[f"{name}_{language}"] = _say(self._stages, str(evidence[field] or "-"), language)
+        values |= self._times(step)
+        values |= self._sums(evidence, language)
+        return _Values(values)
+
+    def _times(self, step: AlertStep) -> dict[str, object]:
+        evidence = step.evidence
+        values: dict[str, object] = {}
+        if "limit_ms" in evidence:
+            values["limit"] = Duration(evidence["limit_ms"])
+            values["waited"] = Duration(max(0, step.time - evidence["since"]))
+            moment = datetime.fromtimestamp(evidence["deadline"] / 1000, tz=self._zone)
+            values["deadline"] = moment.isoformat(sep=" ", timespec="seconds")
+        if "window_ms" in evidence:
+            values["window"] = Duration(evidence["window_ms"])
+        return values
+
+    def _sums(self, evidence: Mapping[str, Any], language: Language) -> dict[str, object]:
+        values: dict[str, object] = {}
+        if "amount" in evidence:
+            values["amount"] = f"{evidence['amount'] // 100}.{evidence['amount'] % 100:02d}"
+        if "sum_thousandths" in evidence:
+            names = dict.fromkeys(sign["signal"] for sign in evidence["signals"])
+            separator = "、" if language == "zh" else ", "
+            values["signals"] = separator.join(_say(self._texts.signals, name, language) for name in names)
+            for name in ("sum", "orange", "lock"):
+                values[name] = Thousandths(evidence[f"{name}_thousandths"])
+        return values
+
+
+class _Values(dict[str, object]):
+    """What a template may name; what an alert does not have stays empty."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def _say(table: Mapping[str, Pair], name: str, language: Language) -> str:
+    pair = table.get(name)
+    if pair is None:
+        return name
+    return pair.zh if language == "zh" else pair.en
+
+
+def _listed(orders: tuple[str, ...]) -> str:
+    shown = ", ".join(orders[:SHOWN_ORDERS])
+    return shown if len(orders) <= SHOWN_ORDERS else f"{shown}, ... ({len(orders)})"

@@ -1,0 +1,135 @@
+"""The stages, who feeds whom, and which events go where."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from events.model import (
+    AlertAcknowledged,
+    BehaviourChat,
+    BehaviourSignal,
+    Event,
+    LogisticsScan,
+    OrderChanged,
+    OrderCreated,
+    OrderSplit,
+    OrderStage,
+    PaymentFailed,
+    PaymentSucceeded,
+    ReviewConfirmed,
+    ReviewReleased,
+    SystemStatus,
+    WaybillPrinted,
+)
+from operators.component import Component, Environment
+from operators.inputs import GroupInput, GroupOutput
+from operators.key_group import KeyGroup
+from operators.lateness import BEFORE_TIME
+from operators.messages import Note
+from operators.registry import components_of
+from operators.router import Route, routes_by_type
+
+SOURCE: Final = "source"
+STAGES: Final = ("orders", "entities", "signals", "alerts")
+FEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "orders": ("entities", "signals", "alerts"),
+    "entities": ("signals", "alerts"),
+    "signals": ("alerts",),
+    "alerts": (),
+}
+_ORDERS: Final = Route("orders", "order")
+_BEHAVIOUR: Final = Route("signals", "customer", Route("entities", "customer"))
+ROUTES: Final[Mapping[type[Event], Route]] = {
+    OrderCreated: _ORDERS,
+    OrderStage: _ORDERS,
+    OrderChanged: _ORDERS,
+    OrderSplit: _ORDERS,
+    PaymentSucceeded: _ORDERS,
+    PaymentFailed: _ORDERS,
+    SystemStatus: _ORDERS,
+    LogisticsScan: _ORDERS,
+    WaybillPrinted: _ORDERS,
+    BehaviourSignal: _BEHAVIOUR,
+    BehaviourChat: _BEHAVIOUR,
+    ReviewReleased: Route("alerts", "order_entity"),
+    ReviewConfirmed: Route("alerts", "order_entity"),
+    AlertAcknowledged: Route("alerts", "entity"),
+}
+
+
+class Topology(Struct, frozen=True):
+    """The stages of a run, each with its components, and the routes of the events that somebody wants.
+
+    ``sources`` and ``workers`` count who sends: every source and, per upstream stage, every worker is an origin.
+    """
+
+    environment: Environment
+    stages: Mapping[str, tuple[type[Component], ...]]
+    routes: Mapping[str, Route]
+    sources: int = 1
+    workers: int = 1
+
+    def origins(self, stage: str) -> tuple[str, ...]:
+        """Everybody whose watermark a key group of ``stage`` waits for."""
+        upstream = [name for name in self.stages if stage in FEEDS[name]]
+        return (
+            *(f"{SOURCE}/{number}" for number in range(self.sources)),
+            *(f"{name}/{worker}" for name in upstream for worker in range(self.workers)),
+        )
+
+    def feeds(self, stage: str) -> tuple[str, ...]:
+        """The stages of this run that ``stage`` sends notes to."""
+        return tuple(name for name in FEEDS[stage] if name in self.stages)
+
+    def key_group(self, stage: str) -> KeyGroup:
+        """A new key group of a stage."""
+        return KeyGroup(stage, self.stages[stage], self.environment, self.origins(stage))
+
+
+def topology(environment: Environment, *, sources: int = 1, workers: int = 1) -> Topology:
+    """The stages that the settings ask for; a stage without components, and events nobody wants, are left out."""
+    stages = {name: parts for name in STAGES if (parts := components_of(name, environment))}
+    plan = Topology(environment, stages, {}, sources, workers)
+    wanted = {name: plan.key_group(name).wanted for name in stages}
+    routes = {kind: route for kind, route in ROUTES.items() if kind in wanted.get(route.stage, ())}
+    return Topology(environment, stages, routes_by_type(routes), sources, workers)
+
+
+class Combiner:
+    """Hands one stage's outputs on to the stages that it feeds, with one watermark for all its key groups here.
+
+    Without it every key group would have to tell every other how far it is. ``groups``: the key groups of the stage that
+    live on this worker; only once all of them have spoken does their common watermark move.
+    """
+
+    def __init__(self, plan: Topology, stage: str, groups: Iterable[int], worker: int = 0) -> None:
+        self._origin = f"{stage}/{worker}"
+        self._feeds = plan.feeds(stage)
+        self._all = plan.environment.groups
+        self._watermarks = dict.fromkeys(groups, BEFORE_TIME)
+        self._watermark = BEFORE_TIME
+
+    def combine(self, outputs: Iterable[tuple[int, GroupOutput]]) -> dict[str, dict[int, GroupInput]]:
+        """Stage -> key group -> delivery, for a number of outputs of this stage in the order they were made."""
+        notes: dict[str, dict[int, list[Note]]] = {name: {} for name in self._feeds}
+        for group, output in outputs:
+            self._watermarks[group] = output.watermark
+            for stage, by_group in output.notes.items():
+                into = notes[stage]
+                for target, new in by_group.items():
+                    waiting = into.get(target)
+                    if waiting is None:
+                        into[target] = new
+                    else:
+                        waiting.extend(new)
+        watermark = min(self._watermarks.values())
+        advanced = watermark > self._watermark
+        self._watermark = watermark
+        return {stage: self._deliveries(by_group, advanced) for stage, by_group in notes.items()}
+
+    def _deliveries(self, by_group: Mapping[int, list[Note]], advanced: bool) -> dict[int, GroupInput]:
+        targets: Iterable[int] = range(self._all) if advanced else by_group
+        return {
+            target: GroupInput(self._origin, self._watermark, notes=by_group.get(target, ())) for target in targets
+        }

@@ -1,0 +1,122 @@
+"""How records look outside: one JSON encoding for files and topics, CloudEvents headers on topics.
+
+A record's bytes depend on what it says alone, so two runs can be compared line by line.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from config.settings import TopicSettings
+from config.units import Instant
+from events.records import (
+    AlertRecord,
+    DeadLetterRecord,
+    DiffRecord,
+    HoldRecord,
+    LateRecord,
+    OrderSnapshot,
+    Record,
+    VersionRecord,
+)
+
+# Keys of free-form parts (evidence, old and new values) are sorted: how they were put in must not show.
+ENCODER = msgspec.json.Encoder(order="deterministic")
+
+Headers = list[tuple[str, str | bytes | None]]  # as the client's type has it; all values here are bytes
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of record outside: its name in types and schemas, its file, its topic and its key."""
+
+    name: str
+    file: str
+    topic: Callable[[Any, TopicSettings], str]
+    key: Callable[[Any], str]
+
+
+KINDS: dict[type, Kind] = {
+    AlertRecord: Kind(
+        "alert", "alerts.ndjson", lambda _, topics: topics.alerts, lambda r: f"{r.entity_type}:{r.entity_id}"
+    ),
+    HoldRecord: Kind("hold", "holds.ndjson", lambda _, topics: topics.holds, lambda r: r.order_id),
+    VersionRecord: Kind("version", "versions.ndjson", lambda _, topics: topics.versions, lambda r: r.order_id),
+    DiffRecord: Kind("diff", "diffs.ndjson", lambda _, topics: topics.diffs, lambda r: r.order_id),
+    LateRecord: Kind("late", "late.ndjson", lambda _, topics: topics.late, lambda r: r.entity_id),
+    DeadLetterRecord: Kind(
+        "dead_letter",
+        "dead_letters.ndjson",
+        lambda r, topics: dead_letter_topic(r.topic, topics),
+        lambda r: f"{r.partition}@{r.position}",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One record as Kafka takes it."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: Headers
+
+
+_FIXED_HEADERS: dict[type, Headers] = {
+    record: [
+        ("content-type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        ("ce_source", b"/orderpulse"),
+        ("ce_type", f"orderpulse.{kind.name}.v1".encode()),
+        ("ce_dataschema", f"docs/schemas/{kind.name}.v1.json".encode()),
+    ]
+    for record, kind in KINDS.items()
+}
+
+
+def dead_letter_topic(topic: str, topics: TopicSettings) -> str:
+    """Where the dead letters of an input topic go."""
+    return topic + topics.dlq_suffix
+
+
+def message(record: Record, topics: TopicSettings) -> Message | None:
+    """The record as a message, a CloudEvent in binary mode; None for order snapshots, which have no topic.
+
+    A dead letter is no CloudEvent: it keeps the bytes and headers that it came with, so that a repaired reader can
+    read it again. What was wrong with it stands in headers ``op_*`` behind them.
+    """
+    if isinstance(record, OrderSnapshot):
+        return None
+    kind = KINDS[type(record)]
+    topic, key = kind.topic(record, topics), kind.key(record)
+    if isinstance(record, DeadLetterRecord):
+        return Message(topic, key, base64.b64decode(record.payload), _dead_letter_headers(record))
+    headers = [
+        *_FIXED_HEADERS[type(record)],
+        ("ce_id", record.id.encode()),
+        ("ce_subject", key.encode()),
+        ("ce_time", str(Instant(record.time)).encode()),
+    ]
+    return Message(topic, key, ENCODER.encode(record), headers)
+
+
+def _dead_letter_headers(record: DeadLetterRecord) -> Headers:
+    headers: Headers = [
+        # The record holds header values as base64, like the payload: they need not be text.
+        (name, None if value is None else base64.b64decode(value))
+        for name, value in record.headers
+    ]
+    headers += [
+        ("op_reason", record.reason.encode()),
+        ("op_detail", record.detail.encode()),
+        ("op_remedy", record.remedy.encode()),
+        ("op_partition", record.partition.encode()),
+        ("op_position", str(record.position).encode()),
+    ]
+    if record.arrival is not None:
+        headers.append(("op_arrival", str(Instant(record.arrival)).encode()))
+    return headers

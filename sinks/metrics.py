@@ -1,0 +1,120 @@
+"""The one registry of metric names, and what counts under them. docs/metrics.md explains each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """One metric: its full name with its base unit, and its labels. Ids never are labels."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS_OF_DELAY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400)
+_SECONDS_OF_A_WRITE = (0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+
+METRICS: Final = (
+    MetricDefinition("orderpulse_events_total", "counter", "Records read.", ("topic",)),
+    MetricDefinition("orderpulse_events_applied_total", "counter", "Events applied to state.", ("stage",)),
+    MetricDefinition(
+        "orderpulse_duplicates_total", "counter", "Events left out because they were applied before.", ("stage",)
+    ),
+    MetricDefinition("orderpulse_late_events_total", "counter", "Late events.", ("topic",)),
+    MetricDefinition("orderpulse_dead_letters_total", "counter", "Dead letters.", ("reason",)),
+    MetricDefinition("orderpulse_alerts_total", "counter", "Alert steps.", ("rule", "step", "severity")),
+    MetricDefinition("orderpulse_open_alerts", "gauge", "Alerts that are open now.", ("rule",)),
+    MetricDefinition("orderpulse_holds_total", "counter", "Hold records.", ("status",)),
+    MetricDefinition("orderpulse_diffs_total", "counter", "Sync diffs.", ("target",)),
+    MetricDefinition(
+        "orderpulse_watermark_seconds", "gauge", "The stage's watermark, as seconds since the epoch.", ("stage",)
+    ),
+    MetricDefinition(
+        "orderpulse_source_lag_records", "gauge", "Records of the log not read yet.", ("topic", "partition")
+    ),
+    MetricDefinition(
+        "orderpulse_event_time_delay_seconds",
+        "histogram",
+        "Wall time minus event time of an event when it is read.",
+        buckets=_SECONDS_OF_DELAY,
+    ),
+    MetricDefinition("orderpulse_buffered_events", "gauge", "Events that wait for the watermark.", ("stage",)),
+    MetricDefinition("orderpulse_state_entries", "gauge", "Entries of state held.", ("stage",)),
+    MetricDefinition(
+        "orderpulse_sink_write_seconds",
+        "histogram",
+        "How long one write to a sink takes.",
+        ("sink",),
+        _SECONDS_OF_A_WRITE,
+    ),
+    MetricDefinition("orderpulse_sink_errors_total", "counter", "Errors that a sink raised.", ("sink",)),
+)
+
+
+class Metrics:
+    """The metrics of one run, in a registry of their own. The methods are safe to call from any thread.
+
+    Each takes the metric's full name and all of its labels; KeyError for a name that METRICS lacks, ValueError for
+    labels that are not the metric's.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            self._register(metric)
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Let a counter grow."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Give a gauge its value."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add one value to a histogram."""
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels else histogram).observe(value)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(_WithoutCreationTimes(self._registry))
+
+    def _register(self, metric: MetricDefinition) -> None:
+        match metric.kind:
+            case "counter":
+                self._counters[metric.name] = Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+            case "gauge":
+                self._gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+            case "histogram":
+                self._histograms[metric.name] = Histogram(
+                    metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry
+                )
+
+
+class _WithoutCreationTimes(Collector):
+    """Leaves out the `_created` series that the library adds: they are names that the registry does not know."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric

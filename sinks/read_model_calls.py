@@ -1,0 +1,137 @@
+"""Which guarded writes a record leads to. Nothing here talks to Redis."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record
+from sinks import read_model_scripts as scripts
+from sinks.encoding import ENCODER
+
+MERGE_RULE = "merge_candidate"
+CREATED_AT = "basics.created_at"  # of a snapshot's fields: epoch ms; it never changes once it is known
+
+_AT_ONCE = 200  # items in one run: the server serves nobody else for these few milliseconds
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a script over items."""
+
+    script: str
+    items: list[Item]
+
+
+def calls_for(records: Sequence[Record]) -> list[Call]:
+    """The calls for all records: of several states of one order, hold or alert the newest alone is sent."""
+    orders: dict[str, OrderSnapshot] = {}
+    holds: dict[str, HoldRecord] = {}
+    alerts: list[AlertRecord] = []
+    for record in records:
+        if isinstance(record, OrderSnapshot):
+            order = orders.setdefault(record.order_id, record)
+            if (record.version, record.time) > (order.version, order.time):
+                orders[record.order_id] = record
+        elif isinstance(record, HoldRecord):
+            if record.version > holds.setdefault(record.order_id, record).version:
+                holds[record.order_id] = record
+        elif isinstance(record, AlertRecord):
+            alerts.append(record)
+    return [
+        *_calls(scripts.ORDERS, map(_order, orders.values())),
+        *_calls(scripts.HOLDS, map(_hold, holds.values())),
+        *_calls(scripts.ALERTS, _alerts(alerts)),
+        *_calls(scripts.FEED, map(_feed_entry, alerts)),
+    ]
+
+
+def call_for_mark(watermark_ms: int, wall_ms: int, counts: Mapping[str, int]) -> Call:
+    """How far the view has come."""
+    mark = {"watermark": watermark_ms, "updated_at": wall_ms, "counts": _json(dict(counts))}
+    return Call(scripts.MARK, [mark])
+
+
+def call_for_sweep(rules: Iterable[str], before_ms: int) -> Call:
+    """Take members from the indexes that came before a time and whose own entry has expired."""
+    open_alerts = ["alerts:open", *(f"alerts:open:{rule}" for rule in sorted(rules))]
+    entries = {**dict.fromkeys(open_alerts, "alert:"), "merges:open": "merge:", "holds": "hold:"}
+    sweeps = [
+        {"index": index, "entry": entry, "before": before_ms, "at_once": _AT_ONCE} for index, entry in entries.items()
+    ]
+    return Call(scripts.SWEEP, sweeps)
+
+
+def _calls(script: str, items: Iterable[Item]) -> Iterator[Call]:
+    rest = list(items)
+    for start in range(0, len(rest), _AT_ONCE):
+        yield Call(script, rest[start : start + _AT_ONCE])
+
+
+def _order(order: OrderSnapshot) -> Item:
+    item = {
+        "order_id": order.order_id,
+        "version": order.version,
+        "time": order.time,
+        "closed": int(order.closed),
+        "customer_id": order.customer_id or "",
+        "fields": _json(order.fields),
+    }
+    if order.customer_id and CREATED_AT in order.fields:
+        item["created_at"] = order.fields[CREATED_AT]
+    return item
+
+
+def _hold(hold: HoldRecord) -> Item:
+    return {
+        "order_id": hold.order_id,
+        "version": hold.version,
+        "status": hold.status,
+        "since": min((cause.since for cause in hold.causes), default=hold.time),
+        "record": _json(hold),
+    }
+
+
+def _alerts(alerts: Iterable[AlertRecord]) -> Iterator[Item]:
+    newest: dict[str, AlertRecord] = {}
+    acknowledged: dict[str, int] = {}
+    for alert in alerts:
+        if alert.step_number > newest.setdefault(alert.episode, alert).step_number:
+            newest[alert.episode] = alert
+        if alert.step == "acknowledged":
+            acknowledged[alert.episode] = max(acknowledged.get(alert.episode, 0), alert.step_number)
+    for episode, alert in newest.items():
+        yield _alert(alert, acknowledged.get(episode, 0))
+
+
+def _alert(alert: AlertRecord, acknowledged: int) -> Item:
+    item = {
+        "episode": alert.episode,
+        "rule": alert.rule,
+        "step": alert.step,
+        "step_number": alert.step_number,
+        "opened_at": alert.opened_at,
+        "acknowledged": acknowledged,
+        "orders": _json(alert.orders),
+        "record": _json(alert),
+    }
+    if alert.rule == MERGE_RULE:
+        item["merge"] = {
+            "customer_id": alert.entity_id,
+            "orders": item["orders"],
+            "open": int(alert.step != "resolved"),
+            "opened_at": alert.opened_at,
+            "time": alert.time,
+            "reason": alert.reason,
+            "evidence": _json(alert.evidence),
+        }
+    return item
+
+
+def _feed_entry(alert: AlertRecord) -> Item:
+    return {"id": alert.id, "time": alert.time, "record": _json(alert)}
+
+
+def _json(value: Any) -> str:
+    return ENCODER.encode(value).decode()

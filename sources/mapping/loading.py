@@ -1,0 +1,253 @@
+"""Profiles from files: everything that is wrong is reported at once, each with its place and its remedy."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+import config
+from config.problems import ConfigurationError, Problem
+from config.units import decode_unit
+from events.model import Item
+from sources.mapping.canonical import EVENTS, Target, targets_of
+from sources.mapping.checks import references
+from sources.mapping.profile import (
+    Choice,
+    Condition,
+    EachSpec,
+    EventRule,
+    Field,
+    IgnoreRule,
+    InputSpec,
+    MoneyRules,
+    Parts,
+    Profile,
+    RelationSpec,
+    SetSpec,
+    Test,
+    TimeRules,
+    ValueSpec,
+)
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+SHIPPED = Path(config.__file__).parent / "profiles"
+_TOP = ("name", "source", "description", "missing", "time", "money", "inputs", "sets", "relations", "events", "ignore")
+_RULE_WORDS = ("name", "from", "type", "when", "for_each")
+_ITEM = Target("table", required=True, table=targets_of(Item))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """A shipped profile by its name, or one's own file.
+
+    Raises ConfigurationError with every problem of the file.
+    """
+    path = _profile_file(name_or_path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"is not UTF-8: {error.reason}")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"is not TOML: {error}")]) from None
+    return parse_profile(raw, str(path))
+
+
+def parse_profile(raw: Mapping[str, Any], where: str) -> Profile:
+    """A profile from its parsed TOML; raises ConfigurationError with every problem. ``where`` names the file."""
+    reader = _Reader()
+    profile = reader.profile(raw)
+    problems = reader.problems or references(profile)
+    if problems:
+        raise ConfigurationError(where, problems)
+    return profile
+
+
+def _profile_file(name_or_path: str | Path) -> Path:
+    shipped = SHIPPED / f"{name_or_path}.toml"
+    if shipped.is_file():
+        return shipped
+    own = Path(name_or_path)
+    if own.is_file():
+        return own
+    known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+    what = f"no such profile: name one of {known}, or the path of a .toml file"
+    raise ConfigurationError(str(name_or_path), [Problem("(file)", what)])
+
+
+class _Reader:
+    """Walks the raw tables and notes every problem; what is wrong is left out of the result."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def profile(self, raw: Mapping[str, Any]) -> Profile:
+        self._unknown(raw, _TOP, "")
+        missing = raw.get("missing", [])
+        return Profile(
+            name=self._required_text(raw, "name"),
+            source=self._required_text(raw, "source"),
+            description=str(raw.get("description", "")),
+            missing=self._value(tuple[str, ...], missing, "missing") or (),
+            time=self._struct(TimeRules, raw.get("time", {}), "time") or TimeRules(),
+            money=self._struct(MoneyRules, raw.get("money", {}), "money") or MoneyRules(),
+            inputs=self._tables(InputSpec, raw, "inputs"),
+            sets=self._tables(SetSpec, raw, "sets"),
+            relations=self._tables(RelationSpec, raw, "relations"),
+            events=tuple(self._event(rule, f"events[{at}]") for at, rule in self._rules(raw, "events")),
+            ignore=tuple(self._ignore(rule, f"ignore[{at}]") for at, rule in self._rules(raw, "ignore")),
+        )
+
+    def note(self, field: str, what: str) -> None:
+        self.problems.append(Problem(field, what))
+
+    def _event(self, raw: Mapping[str, Any], path: str) -> EventRule:
+        name = str(raw.get("name", raw.get("type", "")))
+        path = f"{path} ({name})" if name else path
+        event = EVENTS.get(str(raw.get("type")))
+        fields: dict[str, Field] = {}
+        if event is None:
+            close = get_close_matches(str(raw.get("type")), EVENTS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "write one of " + ", ".join(EVENTS)
+            self.note(f"{path}.type", f"{raw.get('type')!r} is no event type; {hint}")
+        else:
+            targets = targets_of(event)
+            own = {key: value for key, value in raw.items() if key not in _RULE_WORDS}
+            fields = self._parts(own, targets, path, known=(*_RULE_WORDS, *targets))
+        for_each = raw.get("for_each")
+        if isinstance(for_each, str):
+            for_each = {"field": for_each}
+        each = None if for_each is None else self._struct(EachSpec, for_each, f"{path}.for_each")
+        condition = self._condition(raw.get("when", []), f"{path}.when")
+        return EventRule(name, self._required_text(raw, "from", path), str(raw.get("type")), condition, each, fields)
+
+    def _ignore(self, raw: Mapping[str, Any], path: str) -> IgnoreRule:
+        self._unknown(raw, ("from", "when"), path)
+        return IgnoreRule(self._required_text(raw, "from", path), self._condition(raw.get("when", []), f"{path}.when"))
+
+    def _parts(
+        self, raw: Mapping[str, Any], targets: Mapping[str, Target], path: str, known: Sequence[str] = ()
+    ) -> dict[str, Field]:
+        self._unknown(raw, known or tuple(targets), path)
+        for name, target in targets.items():
+            if target.required and name not in raw and name != "source":
+                self.note(f"{path}.{name}", "is missing: name the field that holds it")
+        found = {
+            name: self._field(value, targets[name], f"{path}.{name}") for name, value in raw.items() if name in targets
+        }
+        return {name: field for name, field in found.items() if field is not None}
+
+    def _field(self, raw: Any, target: Target, path: str) -> Field | None:
+        if target.table is not None:
+            if not isinstance(raw, Mapping):
+                self.note(path, 'has parts: name each of them, e.g. city = "receiver_city"')
+                return None
+            return Parts(self._parts(raw, target.table, path))
+        options = raw if isinstance(raw, list) else [raw]
+        values = [
+            self._option(option, target, f"{path}[{at}]" if len(options) > 1 else path)
+            for at, option in enumerate(options)
+        ]
+        items = None
+        if target.kind == "items" and values and values[0] is not None:
+            items = Parts(self._parts(values[0].each or {}, _ITEM.table or {}, f"{path}.each"))
+        return Choice(tuple(value for value in values if value is not None), items)
+
+    def _option(self, raw: Any, target: Target, path: str) -> ValueSpec | None:
+        if isinstance(raw, str):
+            return ValueSpec(field=raw)
+        if not isinstance(raw, Mapping):
+            self.note(path, f"names no field: write {{ value = {raw!r} }} for a constant")
+            return None
+        if (target.kind == "items") != ("each" in raw):
+            wrong = "needs each = { sku = ..., quantity = ... }" if target.kind == "items" else "takes no `each`"
+            self.note(f"{path}.each", wrong)
+        return self._struct(ValueSpec, raw, path)
+
+    def _condition(self, raw: Any, path: str) -> Condition:
+        groups = raw if isinstance(raw, list) else [raw]
+        return tuple(self._tests(group, path) for group in groups)
+
+    def _tests(self, raw: Any, path: str) -> dict[str, Test]:
+        if not isinstance(raw, Mapping):
+            self.note(path, 'must be a table of fields: write e.g. { status = "paid", paid_at = { present = true } }')
+            return {}
+        tests = {}
+        for field, wanted in raw.items():
+            table = dict(wanted) if isinstance(wanted, Mapping) else {"is": wanted}
+            for word in ("is", "not"):
+                if word in table:
+                    table[word] = _texts(table[word])
+            test = self._struct(Test, table, f"{path}.{field}")
+            if test is not None:
+                tests[field] = test
+        return tests
+
+    def _tables(self, kind: type[T], raw: Mapping[str, Any], name: str) -> dict[str, T]:
+        tables = raw.get(name, {})
+        if not isinstance(tables, Mapping):
+            self.note(name, f"must hold named tables: write [{name}.some_name]")
+            return {}
+        found = {key: self._struct(kind, _with_texts(table), f"{name}.{key}") for key, table in tables.items()}
+        return {key: table for key, table in found.items() if table is not None}
+
+    def _rules(self, raw: Mapping[str, Any], name: str) -> list[tuple[int, Mapping[str, Any]]]:
+        rules = raw.get(name, [])
+        if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
+            self.note(name, f"must be a list of tables: write [[{name}]]")
+            return []
+        return list(enumerate(rules, start=1))
+
+    def _struct(self, kind: type[T], raw: Any, path: str) -> T | None:
+        """One table, field by field, so that one wrong field does not hide another."""
+        if not isinstance(raw, Mapping):
+            self.note(path, f"must be a table, not {raw!r}")
+            return None
+        before = len(self.problems)
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        self._unknown(raw, tuple(fields), path)
+        values = {}
+        for name, field in fields.items():
+            if name in raw:
+                values[field.name] = self._value(field.type, raw[name], f"{path}.{name}")
+            elif field.required:
+                self.note(f"{path}.{name}", "is missing")
+        return kind(**values) if len(self.problems) == before else None
+
+    def _value(self, kind: Any, raw: Any, path: str) -> Any:
+        try:
+            return msgspec.convert(raw, kind, dec_hook=decode_unit)
+        except (msgspec.ValidationError, ValueError) as error:
+            self.note(path, str(error))
+            return None
+
+    def _required_text(self, raw: Mapping[str, Any], name: str, path: str = "") -> str:
+        value = raw.get(name)
+        if not isinstance(value, str) or not value:
+            self.note(f"{path}.{name}" if path else name, "is missing: write a text")
+            return ""
+        return value
+
+    def _unknown(self, raw: Mapping[str, Any], known: Sequence[str], path: str) -> None:
+        for key in raw:
+            if key not in known:
+                close = get_close_matches(key, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else "known here: " + ", ".join(known)
+                self.note(f"{path}.{key}" if path else key, f"is not known; {hint}")
+
+
+def _texts(raw: Any) -> list[str]:
+    """One value or several, as texts to compare with."""
+    items = raw if isinstance(raw, list) else [raw]
+    return [str(item).lower() if isinstance(item, bool) else str(item) for item in items]
+
+
+def _with_texts(table: Any) -> Any:
+    """``where.is`` may be one text or several."""
+    if isinstance(table, Mapping) and isinstance(table.get("where"), Mapping) and "is" in table["where"]:
+        return {**table, "where": {**table["where"], "is": _texts(table["where"]["is"])}}
+    return table

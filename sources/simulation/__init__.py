@@ -1,0 +1,1 @@
+"""The parts of the simulator; ``sources.simulator`` is its door."""

@@ -1,0 +1,1 @@
+"""The tests; those marked kafka start a real broker."""

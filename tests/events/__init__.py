@@ -1,0 +1,1 @@
+"""The wire: messages, schemas, topics. These tests import events and config alone."""

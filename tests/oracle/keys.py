@@ -1,0 +1,27 @@
+"""Risk keys as alerts name them. The normal forms themselves are the product's: the oracle does not judge them."""
+
+from events.model import Address
+from operators.normal_form import address_key, risk_key
+
+
+class Keys:
+    """Keyed hashes of normal forms, each computed once."""
+
+    def __init__(self, hash_key: bytes) -> None:
+        self._hash_key = hash_key
+        self._known: dict[tuple[str, str], str] = {}
+
+    def of(self, kind: str, value: str) -> str:
+        """The entity id of a risk key; an address comes as the key of its normal form, and stays it."""
+        if kind == "address":
+            return value
+        known = self._known.get((kind, value))
+        if known is None:
+            known = self._known[kind, value] = risk_key(kind, value, self._hash_key)
+        return known
+
+    def of_address(self, given: str | None, address: Address | None) -> str | None:
+        """The key that the source gives, else that of the address; None where neither says anything."""
+        if given is not None:
+            return given
+        return (address_key(address, self._hash_key) or None) if address is not None else None

@@ -1,0 +1,56 @@
+"""The order in which events are applied, and duplicates ("Order of events" in docs/rules.md)."""
+
+from collections.abc import Iterable, Sequence
+
+from config.settings import Settings
+from events.model import (
+    AnyEvent,
+    LogisticsScan,
+    OrderCreated,
+    OrderSplit,
+    OrderStage,
+    PaymentFailed,
+    PaymentSucceeded,
+)
+from tests.oracle.model import AppliedEvent
+
+
+def in_order(events: Sequence[AppliedEvent], settings: Settings, end: int) -> list[AppliedEvent]:
+    """The events up to ``end``, each once, in the order in which they are applied."""
+    stages = {name: index for index, name in enumerate(settings.stages)}
+    scans = settings.flow.scans
+
+    def place(applied: AppliedEvent) -> tuple[int, tuple[int, int], str, str]:
+        event = applied.event
+        return applied.time, rank(event, stages, scans), event.source, event.id
+
+    return without_duplicates(sorted((item for item in events if item.time <= end), key=place))
+
+
+def rank(event: AnyEvent, stages: dict[str, int], scans: dict[str, str]) -> tuple[int, int]:
+    """Which of the events of one millisecond comes first; what names no stage of the chain stands after it."""
+    match event:
+        case OrderCreated():
+            return 0, 0
+        case PaymentSucceeded() | PaymentFailed():
+            return 1, 0
+        case OrderSplit():
+            return 2, 0
+        case OrderStage():
+            return 3, stages.get(event.stage, len(stages))
+        case LogisticsScan():
+            return 3, stages.get(scans.get(event.scan, ""), len(stages))
+        case _:
+            return 4, 0
+
+
+def without_duplicates(events: Iterable[AppliedEvent]) -> list[AppliedEvent]:
+    """The first of all events with the same source and id."""
+    seen: set[tuple[str, str]] = set()
+    first = []
+    for applied in events:
+        name = applied.event.source, applied.event.id
+        if name not in seen:
+            seen.add(name)
+            first.append(applied)
+    return first

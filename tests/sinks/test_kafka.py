@@ -1,0 +1,192 @@
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from config.settings import TopicSettings
+from events.records import AlertRecord
+from sinks.kafka import KafkaSink
+from sinks.sink import Sink, SinkError
+from tests.sinks.samples import ALERT, DEAD_LETTER, DIFF, EVERY_KIND, HOLD, LATE, VERSION, alert, kafka_settings, topics
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.ports import free_port
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+
+
+def create(broker: KafkaBroker, of: TopicSettings, partitions: int = 1) -> None:
+    outputs = (of.alerts, of.holds, of.versions, of.diffs, of.late)
+    dead_letters = [name + of.dlq_suffix for name in (of.orders, of.behaviour, of.actions)]
+    for name in (*outputs, *dead_letters):
+        broker.create_topic(name, partitions)
+
+
+@pytest.fixture
+def own_topics(kafka: KafkaBroker) -> TopicSettings:
+    """The topics of one test."""
+    of = topics(f"t{uuid.uuid4().hex[:8]}")
+    create(kafka, of)
+    return of
+
+
+@pytest.fixture
+def sink(kafka: KafkaBroker, own_topics: TopicSettings) -> Iterator[KafkaSink]:
+    opened = KafkaSink(kafka_settings(kafka.bootstrap, own_topics))
+    yield opened
+    opened.close()
+
+
+def read(broker: KafkaBroker, topic: str, partition: int = 0) -> list[Message[bytes, bytes]]:
+    """All records of a partition."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "test", "enable.auto.commit": False})
+    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    found: list[Message[bytes, bytes]] = []
+    deadline = time.monotonic() + 20
+    while len(found) < end and time.monotonic() < deadline:
+        found += consumer.consume(10_000, 0.2)
+    consumer.close()
+    return found
+
+
+def test_each_record_arrives_in_its_topic(kafka: KafkaBroker, own_topics: TopicSettings, sink: Sink) -> None:
+    sink.write([msgspec.structs.replace(r, topic=own_topics.orders) if r is DEAD_LETTER else r for r in EVERY_KIND])
+    sink.flush()
+    for topic, key, record in (
+        (own_topics.alerts, "card:c1", ALERT),
+        (own_topics.holds, "O-1", HOLD),
+        (own_topics.versions, "O-1", VERSION),
+        (own_topics.diffs, "O-1", DIFF),
+        (own_topics.late, "订单-1", LATE),
+    ):
+        (message,) = read(kafka, topic)
+        assert (message.key() or b"").decode() == key
+        assert msgspec.json.decode(message.value() or b"", type=type(record)) == record
+        assert dict(message.headers() or [])["ce_specversion"] == b"1.0"
+
+
+def test_a_dead_letter_arrives_with_the_bytes_that_could_not_be_read(
+    kafka: KafkaBroker, own_topics: TopicSettings, sink: Sink
+) -> None:
+    sink.write([msgspec.structs.replace(DEAD_LETTER, topic=own_topics.orders)])
+    sink.flush()
+    (message,) = read(kafka, f"{own_topics.orders}.dlq")
+    assert message.value() == b'{"id\xff\x00'
+    assert (message.headers() or [])[:3] == [("trace", b"\xff\x00"), ("trace", b"two"), ("empty", None)]
+    assert dict(message.headers() or [])["op_reason"] == b"not_json"
+
+
+def test_an_entitys_records_keep_their_order(kafka: KafkaBroker) -> None:
+    of = topics(f"t{uuid.uuid4().hex[:8]}")
+    create(kafka, of, partitions=4)
+    sink = KafkaSink(kafka_settings(kafka.bootstrap, of))
+    sink.write([alert(id=f"a{n}", entity_id=f"c{n % 20}", step_number=n) for n in range(4_000)])
+    sink.close()
+    seen: dict[bytes, list[int]] = {}
+    for partition in range(4):
+        for message in read(kafka, of.alerts, partition):
+            record = msgspec.json.decode(message.value() or b"", type=AlertRecord)
+            seen.setdefault(message.key() or b"", []).append(record.step_number)
+    assert sum(map(len, seen.values())) == 4_000
+    assert all(numbers == sorted(numbers) for numbers in seen.values())
+
+
+def test_a_full_queue_holds_the_flow_back_and_loses_nothing(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
+    settings = kafka_settings(kafka.bootstrap, own_topics, queue_buffering_max_messages="50")
+    sink = KafkaSink(settings)
+    sink.write([alert(id=f"a{number}") for number in range(2_000)])
+    sink.close()
+    assert len(read(kafka, own_topics.alerts)) == 2_000
+
+
+def test_a_topic_that_is_not_there_is_named_at_the_start(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
+    wrong = msgspec.structs.replace(own_topics, alerts="no.such.topic")
+    with pytest.raises(SinkError, match=r"topic no.such.topic: .* create them with `orderpulse topics create`"):
+        KafkaSink(kafka_settings(kafka.bootstrap, wrong))
+
+
+def test_a_topic_that_is_not_there_when_a_record_needs_it_stops_the_flow(
+    kafka: KafkaBroker, own_topics: TopicSettings
+) -> None:
+    sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, topic_metadata_propagation_max_ms="500"))
+    sink.write([msgspec.structs.replace(DEAD_LETTER, topic="nobody.knows")])
+    expected = r"topic nobody.knows.dlq, key orders.order.events.v1/3@17: .*create it with"
+    with pytest.raises(SinkError, match=expected):
+        sink.flush()
+    with pytest.raises(SinkError, match=expected):
+        sink.write([ALERT])
+    with pytest.raises(SinkError, match=expected):
+        sink.close()
+
+
+def test_a_record_that_the_topic_refuses_stops_the_flow(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
+    sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, compression_type="none"))
+    sink.write([alert(reason="x" * 2_000_000)])
+    with pytest.raises(SinkError, match="raise max.message.bytes"):
+        sink.flush()
+
+
+def test_a_record_too_large_for_the_client_stops_the_flow(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
+    sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, message_max_bytes="2000"))
+    with pytest.raises(SinkError, match="key card:c1: .*raise max.message.bytes"):
+        sink.write([alert(reason="x" * 3_000)])
+
+
+def test_guarantees_cannot_be_configured_away(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
+    settings = kafka_settings(kafka.bootstrap, own_topics, acks="0", enable_idempotence="false")
+    sink = KafkaSink(settings)
+    sink.write([ALERT])
+    sink.close()
+    assert len(read(kafka, own_topics.alerts)) == 1
+
+
+def test_a_broker_that_pauses_holds_the_flow_back(tmp_path: Path, kafka: KafkaBroker) -> None:
+    of = topics()
+    with KafkaBroker.start(tmp_path / "own") as broker:
+        create(broker, of)
+        sink = KafkaSink(kafka_settings(broker.bootstrap, of))
+        broker.pause()
+        sink.write([ALERT])
+        flushing = threading.Thread(target=sink.flush)
+        flushing.start()
+        time.sleep(0.5)
+        assert flushing.is_alive()
+        broker.resume()
+        flushing.join(timeout=20)
+        assert len(read(broker, of.alerts)) == 1
+        sink.close()
+
+
+def test_a_broker_that_dies_for_good_ends_the_flow_with_an_error(tmp_path: Path, kafka: KafkaBroker) -> None:
+    of = topics()
+    with KafkaBroker.start(tmp_path / "own") as broker:
+        create(broker, of)
+        sink = KafkaSink(kafka_settings(broker.bootstrap, of, message_timeout_ms="1500"))
+        broker.kill()
+        sink.write([ALERT])
+        with pytest.raises(SinkError, match=r"topic orders.alert.events.v1, key card:c1: .*brokers are up"):
+            sink.flush()
+        with pytest.raises(SinkError):
+            sink.close()
+
+
+def test_a_broker_that_does_not_answer_is_an_error_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.kafka._CONNECT_SECONDS", 1.0)
+    with pytest.raises(SinkError, match=r"no answer within 1 s: .*(refused|down|failed).*; check kafka.bootstrap"):
+        KafkaSink(kafka_settings(f"127.0.0.1:{free_port()}", topics()))
+
+
+def test_an_unknown_client_setting_is_named() -> None:
+    with pytest.raises(SinkError, match=r"no.such.setting.*; correct \[kafka.client\]"):
+        KafkaSink(kafka_settings("127.0.0.1:1", topics(), no_such_setting="1"))
+
+
+def test_a_secret_of_the_client_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
+    with pytest.raises(ValueError, match="NO_SUCH_SECRET"):
+        KafkaSink(kafka_settings("127.0.0.1:1", topics(), sasl_password="${NO_SUCH_SECRET}"))
