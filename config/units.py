@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_DURATION_PART = re.compile(r"(\d+)(ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
+_LARGEST_WEIGHT = 10**9
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -15,8 +16,10 @@ class Duration(int):
     @classmethod
     def parse(cls, text: object) -> "Duration":
         """Read a duration; raises ValueError with the remedy when the unit is missing or unknown."""
-        if not isinstance(text, str):
+        if isinstance(text, int) and text >= 0 and not isinstance(text, bool):
             raise ValueError(f'a duration needs a unit: write "{text}s", "{text}m" or "{text}h", not {text!r}')
+        if not isinstance(text, str):
+            raise ValueError(f'{text!r} is not a duration: write a number and ms, s, m, h or d, e.g. "1h30m"')
         parts = _DURATION_PART.findall(text)
         if not parts or "".join(number + unit for number, unit in parts) != text:
             raise ValueError(f'{text!r} is not a duration: write a number and ms, s, m, h or d, e.g. "1h30m"')
@@ -40,12 +43,17 @@ class Thousandths(int):
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"{value!r} is not a number")
         try:
-            scaled = Decimal(str(value)) * 1000
+            number = Decimal(str(value))
         except InvalidOperation:
             raise ValueError(f"{value!r} is not a number") from None
-        if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        if not number.is_finite() or "_" in str(value):
+            raise ValueError(f"{value!r} is not a number")
+        if abs(number) > _LARGEST_WEIGHT:
+            raise ValueError(f"{value!r} is too large")
+        whole, denominator = number.as_integer_ratio()
+        if 1000 % denominator:
             raise ValueError(f"{value!r} has more than three decimals")
-        return cls(int(scaled))
+        return cls(whole * (1000 // denominator))
 
     def __str__(self) -> str:
         sign = "-" if self < 0 else ""
@@ -68,7 +76,9 @@ class Instant(int):
         return cls(round(moment.timestamp() * 1000))
 
     def __str__(self) -> str:
-        return datetime.fromtimestamp(int(self) / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        seconds, rest = divmod(int(self), 1000)
+        moment = datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest * 1000)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def decode_unit(kind: type[Any], value: object) -> Any:

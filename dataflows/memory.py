@@ -1,16 +1,16 @@
 """The in-memory driver: the same stages without Bytewax, in virtual time. For tests, explanations and quick backtests."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from dataflows.intake import Delivery, Intake
 from events.batch import RawBatch
 from events.records import Record
-from operators.inputs import GroupInput
+from operators.inputs import GroupInput, GroupOutput
 from operators.key_group import KeyGroup
 from operators.lateness import ClockSnapshot
-from operators.router import Router
-from operators.topology import SOURCE, Combiner, Topology
+from operators.topology import Combiner, Topology
 
 
 class MemorySnapshot(Struct, frozen=True):
@@ -23,60 +23,53 @@ class MemorySnapshot(Struct, frozen=True):
 class MemoryDriver:
     """Feeds batches through all stages; each call returns the records that came of it."""
 
-    def __init__(self, plan: Topology, partitions: Iterable[str]) -> None:
-        number = plan.environment.groups
-        self._plan = plan
-        self.router = Router(plan.environment.settings.time, number, plan.routes)
-        self.router.expect(partitions)
+    def __init__(self, plan: Topology, partitions: Iterable[str], *, until: int | None = None) -> None:
+        self._numbers = range(plan.environment.groups)
+        self.intake = Intake(plan, partitions, until=until)
         self.groups: dict[str, list[KeyGroup]] = {
-            stage: [plan.key_group(stage) for _ in range(number)] for stage in plan.stages
+            stage: [plan.key_group(stage) for _ in self._numbers] for stage in plan.stages
         }
-        self._combiners = {stage: Combiner(plan, stage, range(number)) for stage in plan.stages}
-        self._sent = self.router.watermark
+        self._combiners = {stage: Combiner(plan, stage, self._numbers) for stage in plan.stages}
 
-    def feed(self, batch: RawBatch) -> list[Record]:
-        """Apply one batch and all that the watermark then allows."""
-        routed = self.router.route(batch)
-        deliveries: dict[str, dict[int, list[GroupInput]]] = {stage: {} for stage in self._plan.stages}
-        watermark = self.router.watermark
-        for stage, chunks in routed.chunks.items():
-            for group, chunk in chunks.items():
-                deliveries[stage][group] = [GroupInput(f"{SOURCE}/0", watermark, chunks=(chunk,))]
-        return [*routed.dead, *self._run(deliveries, watermark)]
+    def feed(self, *batches: RawBatch) -> list[Record]:
+        """Apply batches and all that the watermark then allows."""
+        return self.apply(self.intake.take(batches))
 
-    def advance_to(self, watermark: int) -> list[Record]:
-        """Let time go on without events."""
-        return list(self._run({stage: {} for stage in self._plan.stages}, watermark))
+    def apply(self, delivery: Delivery) -> list[Record]:
+        """Walk one delivery through all stages."""
+        return [*delivery.records, *self._run(delivery)]
 
-    def _run(self, deliveries: dict[str, dict[int, list[GroupInput]]], watermark: int) -> Iterator[Record]:
-        if watermark > self._sent:
-            self._sent = watermark
-            for by_group in deliveries.values():
-                for group in range(self._plan.environment.groups):
-                    by_group.setdefault(group, [GroupInput(f"{SOURCE}/0", watermark)])
+    def _run(self, delivery: Delivery) -> Iterator[Record]:
+        waiting: dict[str, dict[int, list[GroupInput]]] = {
+            stage: {group: [item] for group, item in by_group.items()} for stage, by_group in delivery.inputs.items()
+        }
         for stage, groups in self.groups.items():
             outputs = []
-            for group, inputs in sorted(deliveries[stage].items()):
-                for delivery in inputs:
-                    groups[group].push(delivery)
-                output = groups[group].advance()
-                outputs.append((group, output))
+            for number, inputs in sorted(waiting[stage].items()):
+                output = _turn(groups[number], inputs)
+                outputs.append((number, output))
                 yield from output.records
             for target, by_group in self._combiners[stage].combine(outputs).items():
-                for group, delivery in by_group.items():
-                    deliveries[target].setdefault(group, []).append(delivery)
+                for number, item in by_group.items():
+                    waiting[target].setdefault(number, []).append(item)
 
     def snapshot(self) -> MemorySnapshot:
         """The state between two batches."""
         return MemorySnapshot(
-            clocks=self.router.snapshot(),
+            clocks=self.intake.router.snapshot(),
             groups={stage: [group.snapshot() for group in groups] for stage, groups in self.groups.items()},
         )
 
     def restore(self, snapshot: MemorySnapshot) -> None:
         """Go on from a snapshot that a driver of the same plan took."""
-        self.router.restore(snapshot.clocks)
-        self._sent = self.router.watermark
+        self.intake.router.restore(snapshot.clocks)
+        self.intake.resume()
         for stage, states in snapshot.groups.items():
             for group, state in zip(self.groups[stage], states, strict=True):
                 group.restore(state)
+
+
+def _turn(group: KeyGroup, inputs: Sequence[GroupInput]) -> GroupOutput:
+    for item in inputs:
+        group.push(item)
+    return group.advance()

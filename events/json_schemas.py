@@ -87,6 +87,7 @@ def _union(name: str, title: str, description: str, kinds: Iterable[type[Struct]
 def _definitions(kinds: Iterable[type[Struct]]) -> dict[str, Schema]:
     """The schemas of these classes and of all that they refer to, by class name, with every field's meaning."""
     _, components = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    components = msgspec.json.decode(msgspec.json.encode(components))  # defaults as JSON: lists, not tuples
     return {name: _with_meanings(MESSAGE_CLASSES[name], schema) for name, schema in components.items()}
 
 

@@ -15,12 +15,13 @@ EventId = Annotated[str, Meta(min_length=1, max_length=256, description="Unique 
 SourceName = Annotated[
     str, Meta(min_length=1, max_length=64, description="The channel or system that says so, e.g. `oms`.")
 ]
-EpochMs = Annotated[int, Meta(description="UTC epoch milliseconds.")]
+EpochMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="UTC epoch milliseconds.")]
 Key = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Money = Annotated[int, Meta(ge=0, le=10**15, description="Integer in the minor unit of the currency (fen for CNY).")]
 Quantity = Annotated[int, Meta(ge=1, le=10**9)]
 Milliseconds = Annotated[int, Meta(ge=0, le=10**12)]
+Measure = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Text = Annotated[str, Meta(max_length=20_000)]
 
 
@@ -95,13 +96,13 @@ class OrderFields(Struct, frozen=True, gc=False, omit_defaults=True):
     discount: Money | UnsetType = UNSET
     category: Name | UnsetType = UNSET
     items: tuple[Item, ...] | UnsetType = UNSET
-    phone: Key | None | UnsetType = UNSET
-    recipient: str | None | UnsetType = UNSET
+    phone: Key | UnsetType | None = UNSET
+    recipient: str | UnsetType | None = UNSET
     address: Address | UnsetType = UNSET
     address_key: Key | UnsetType = UNSET
-    warehouse_id: Key | None | UnsetType = UNSET
-    courier: Name | None | UnsetType = UNSET
-    promised_at: EpochMs | None | UnsetType = UNSET
+    warehouse_id: Key | UnsetType | None = UNSET
+    courier: Name | UnsetType | None = UNSET
+    promised_at: EpochMs | UnsetType | None = UNSET
 
 
 class OrderChanged(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="order.changed", kw_only=True):
@@ -177,7 +178,7 @@ class BehaviourSignal(Behaviour, frozen=True, gc=False, omit_defaults=True, tag=
     """
 
     signal: Name
-    value: int | None = None
+    value: Measure | None = None
     device: Key | None = None
 
 

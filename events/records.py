@@ -125,8 +125,8 @@ class LateRecord(Struct, frozen=True, gc=False):
 class DeadLetterRecord(Struct, frozen=True, gc=False):
     """An input record that could not be used, with its original bytes.
 
-    ``partition`` is the file or topic-partition it stood in, ``position`` the byte offset (files) or the offset
-    (Kafka), ``line`` the line number where the input is a text file.
+    ``partition`` is the file or topic-partition it stood in, ``position`` its byte offset (files) or offset (Kafka).
+    ``headers`` are those that it came with, their values in base64.
     """
 
     id: str

@@ -17,11 +17,10 @@ Handler = Callable[[Any, int], None]
 
 
 class Environment(Struct, frozen=True):
-    """What all components of a run share. ``live_stages``: the stages that exist; notes to others are not sent."""
+    """What all components of a run share. ``groups`` counts the key groups of a stage."""
 
     settings: Settings
     groups: int
-    live_stages: frozenset[str]
     hash_key: bytes = b""
     read_model: bool = False
 
@@ -89,6 +88,11 @@ class Component:
     def on_timer(self, key: str, due: int) -> None:
         """Its timer for ``key`` fires; everything before ``due`` has happened. Timers may come when nothing is due."""
 
+    @property
+    def entries(self) -> int:
+        """How many keys it holds state for."""
+        return 0
+
     def on_advanced(self) -> None:
         """The key group has applied all that its watermark allows; for work that is best done once for many events."""
 
@@ -111,6 +115,11 @@ class StatefulComponent(Component, Generic[S]):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.states: dict[str, S] = {}
+
+    @property
+    def entries(self) -> int:
+        """How many keys it holds state for."""
+        return len(self.states)
 
     def snapshot(self) -> bytes:
         """All states by key."""

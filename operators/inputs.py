@@ -34,10 +34,12 @@ class GroupInput(Struct, gc=False):
 
 
 class Counts(Struct):
-    """What a key group did in one advance."""
+    """What a key group did in one advance, and what it holds now."""
 
     applied: int = 0
     duplicates: int = 0
+    buffered: int = 0
+    entries: int = 0
 
 
 class GroupOutput(Struct, gc=False):

@@ -82,6 +82,8 @@ class KeyGroup:
                 component.on_advanced()
         output = self._output
         output.watermark = self.watermark
+        output.counts.buffered = len(self._buffer)
+        output.counts.entries = sum(component.entries for component in self._components)
         self._output = self._fresh_output()
         return output
 
@@ -170,11 +172,6 @@ class KeyGroup:
     def wanted(self) -> frozenset[type]:
         """What its components want to hear."""
         return frozenset(self._table)
-
-    @property
-    def buffered(self) -> int:
-        """How many entries wait for the watermark."""
-        return len(self._buffer)
 
     def snapshot(self) -> bytes:
         """The whole state, between two calls of ``advance``."""

@@ -14,6 +14,7 @@ class ClockSnapshot(Struct, frozen=True):
     """Where a partition's event time stands."""
 
     largest: int
+    last_applied: int
     idle_until: int
     finished: bool
 
@@ -21,6 +22,7 @@ class ClockSnapshot(Struct, frozen=True):
 class PartitionClock:
     """The clock of one partition.
 
+    ``largest`` is the largest event time of its records, ``last_applied`` the latest time at which one is applied.
     ``bound`` is the earliest event time that a record of this partition may still be applied at, given what the log holds
     so far; every record to come is applied at ``bound`` or later, so the watermark stands one millisecond before it.
     Lateness is a property of the log: it does not depend on when or how fast the log is read.
@@ -32,6 +34,7 @@ class PartitionClock:
         self._future_tolerance = int(settings.future_tolerance)
         self._max_advance = int(settings.max_advance)
         self.largest = BEFORE_TIME
+        self.last_applied = BEFORE_TIME
         self.idle_until = BEFORE_TIME
         self.finished = False
 
@@ -61,8 +64,9 @@ class PartitionClock:
 
     def snapshot(self) -> ClockSnapshot:
         """Where the clock stands."""
-        return ClockSnapshot(self.largest, self.idle_until, self.finished)
+        return ClockSnapshot(self.largest, self.last_applied, self.idle_until, self.finished)
 
     def restore(self, snapshot: ClockSnapshot) -> None:
         """Go on from a snapshot."""
-        self.largest, self.idle_until, self.finished = snapshot.largest, snapshot.idle_until, snapshot.finished
+        self.largest, self.last_applied = snapshot.largest, snapshot.last_applied
+        self.idle_until, self.finished = snapshot.idle_until, snapshot.finished

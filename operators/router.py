@@ -82,14 +82,14 @@ class Router:
 
     @property
     def watermark(self) -> int:
-        """The least watermark of all partitions; the largest event time once all of them are finished."""
+        """The least watermark of all partitions; the last time at which anything is applied once all are finished."""
         watermark = min((clock.watermark for clock in self.clocks.values()), default=BEFORE_TIME)
-        return self.largest if watermark == AFTER_TIME else watermark
+        return self.last_applied if watermark == AFTER_TIME else watermark
 
     @property
-    def largest(self) -> int:
-        """The largest event time of all partitions."""
-        return max((clock.largest for clock in self.clocks.values()), default=BEFORE_TIME)
+    def last_applied(self) -> int:
+        """The latest time at which a record of any partition is applied."""
+        return max((max(clock.largest, clock.last_applied) for clock in self.clocks.values()), default=BEFORE_TIME)
 
     def slowest(self) -> str | None:
         """The unfinished partition whose event time is furthest behind: reading it first keeps buffers small."""
@@ -148,6 +148,7 @@ class Router:
             chunk = _chunk_for(batch, routed, route.stage, crc32(key.encode()) % groups)
             if time < bound:
                 routed.late += 1
+                clock.last_applied = max(clock.last_applied, bound)
                 chunk.late = chunk.late or {}
                 chunk.late[len(chunk.lines)] = bound
             if arrival is not None or batch.headers:

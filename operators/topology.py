@@ -100,7 +100,7 @@ class Combiner:
     """Hands one stage's outputs on to the stages that it feeds, with one watermark for all its key groups here.
 
     Without it every key group would have to tell every other how far it is. ``groups``: the key groups of the stage that
-    live on this worker; only once all of them have spoken does their common watermark move.
+live on this worker; only once all of them have spoken does their common ``watermark`` move.
     """
 
     def __init__(self, plan: Topology, stage: str, groups: Iterable[int], worker: int = 0) -> None:
@@ -108,7 +108,7 @@ class Combiner:
         self._feeds = plan.feeds(stage)
         self._all = plan.environment.groups
         self._watermarks = dict.fromkeys(groups, BEFORE_TIME)
-        self._watermark = BEFORE_TIME
+        self.watermark = BEFORE_TIME
 
     def combine(self, outputs: Iterable[tuple[int, GroupOutput]]) -> dict[str, dict[int, GroupInput]]:
         """Stage -> key group -> delivery, for a number of outputs of this stage in the order they were made."""
@@ -124,12 +124,12 @@ class Combiner:
                     else:
                         waiting.extend(new)
         watermark = min(self._watermarks.values())
-        advanced = watermark > self._watermark
-        self._watermark = watermark
+        advanced = watermark > self.watermark
+        self.watermark = watermark
         return {stage: self._deliveries(by_group, advanced) for stage, by_group in notes.items()}
 
     def _deliveries(self, by_group: Mapping[int, list[Note]], advanced: bool) -> dict[int, GroupInput]:
         targets: Iterable[int] = range(self._all) if advanced else by_group
         return {
-            target: GroupInput(self._origin, self._watermark, notes=by_group.get(target, ())) for target in targets
+            target: GroupInput(self._origin, self.watermark, notes=by_group.get(target, ())) for target in targets
         }

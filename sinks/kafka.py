@@ -1,7 +1,8 @@
 """Results as Kafka topics, through an idempotent producer whose every failure stops the flow."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -31,6 +32,7 @@ _GUARANTEES: dict[str, Any] = {
     "delivery.report.only.error": True,
 }
 _CONNECT_SECONDS = 10.0
+_NEW_TOPIC_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _POLL_EVERY = 1000  # records between two looks at what was reported back
 
@@ -104,20 +106,26 @@ class KafkaSink:
         return f"Kafka at {self._bootstrap}"
 
     def _check_topics(self) -> None:
+        """Raise SinkError when a topic is missing for longer than a new one takes to be known everywhere."""
         topics = self._topics
         inputs = (topics.orders, topics.behaviour, topics.actions)
         wanted = {topics.alerts, topics.holds, topics.versions, topics.diffs, topics.late}
         wanted.update(dead_letter_topic(topic, topics) for topic in inputs)
+        give_up_at = time.monotonic() + _NEW_TOPIC_SECONDS
+        while missing := sorted(wanted.difference(self._known_topics())):
+            if time.monotonic() > give_up_at:
+                remedy = "create them with `orderpulse topics create`, or correct [kafka.topics]"
+                raise SinkError(self._name, "not there, or not visible", remedy, ", ".join(missing))
+            time.sleep(_POLL_SECONDS)
+
+    def _known_topics(self) -> Collection[str]:
         try:
-            known = self._producer.list_topics(timeout=_CONNECT_SECONDS).topics
+            return set(self._producer.list_topics(timeout=_CONNECT_SECONDS).topics)
         except KafkaException as error:
             self._producer.poll(0)  # serves the error callback, which knows more
             cause = (self._last_error or error.args[0]).str()
             remedy = "check kafka.bootstrap, that the broker is up, and the access in [kafka.client]"
             raise SinkError(self._name, f"no answer within {_CONNECT_SECONDS:g} s: {cause}", remedy) from error
-        if missing := sorted(wanted.difference(known)):
-            remedy = "create them with `orderpulse topics create`, or correct [kafka.topics]"
-            raise SinkError(self._name, "these topics are not there or not visible", remedy, ", ".join(missing))
 
     def _produce(self, outgoing: Message) -> None:
         while True:
@@ -138,7 +146,7 @@ class KafkaSink:
             else:
                 return
 
-    def _on_failed_delivery(self, error: KafkaError | None, delivery: Delivery[bytes, bytes]) -> None:
+    def _on_failed_delivery(self, error: KafkaError | None, delivery: "Delivery[bytes, bytes]") -> None:
         if error is not None:
             key = delivery.key()
             self._fail(error, delivery.topic(), None if key is None else key.decode())

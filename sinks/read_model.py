@@ -135,7 +135,7 @@ def _text(answer: Any) -> str:
 
 
 def _passes(error: RedisError) -> bool:
-    return isinstance(error, _PASSING) and not isinstance(error, _REFUSED) or _READ_ONLY in str(error)
+    return (isinstance(error, _PASSING) and not isinstance(error, _REFUSED)) or _READ_ONLY in str(error)
 
 
 def _remedy(error: Exception) -> str:

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 from confluent_kafka import (
@@ -21,10 +22,13 @@ from config.settings import KafkaSettings
 from events.batch import RawBatch
 from sources.kafka_client import (
     ANSWER_SECONDS,
+    PAUSE_SECONDS,
+    SETTLE_SECONDS,
     Partition,
     client_options,
     existing_topics,
     log,
+    missing_topic,
     no_answer,
 )
 from sources.kafka_errors import source_error
@@ -33,6 +37,11 @@ from sources.reader import SourceError
 from sources.start import Bounds, parse_start, resolve_start
 
 WAIT_SECONDS = 0.1
+ELECTION_ERRORS = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 
 CONSUMER_DEFAULTS: dict[str, Any] = {
     # The default stops fetching for a second once 100,000 records are queued: 254,000 records/s instead of a million.
@@ -55,6 +64,7 @@ _topic = cast("Callable[[Record], str]", Message.topic)
 _number = cast("Callable[[Record], int]", Message.partition)
 _offset = cast("Callable[[Record], int]", Message.offset)
 _value = cast("Callable[[Record], bytes]", Message.value)
+_timestamp = cast("Callable[[Record], tuple[int, int]]", Message.timestamp)
 _headers = cast("Callable[[Record], list[tuple[str, bytes | None]] | None]", Message.headers)
 
 
@@ -187,24 +197,27 @@ class KafkaReader:
         return logs
 
     def _find_partitions(self, topics: Sequence[str]) -> list[Partition]:
-        known = existing_topics(self._consumer, self._settings)
+        known = existing_topics(self._consumer, self._settings, topics, SETTLE_SECONDS)
         for topic in topics:
-            if not known.get(topic):
-                raise SourceError(
-                    f"the topic {topic} does not exist",
-                    self._settings.bootstrap,
-                    "make it with `orderpulse topics create`, or correct its name in kafka.topics",
-                )
+            if topic not in known:
+                raise missing_topic(self._settings, topic)
         return [Partition(topic, number) for topic in topics for number in known[topic]]
 
     def _bounds(self, partitions: Sequence[Partition]) -> Bounds:
-        bounds = {}
-        for partition in partitions:
-            found = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=ANSWER_SECONDS)
-            if found is None:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-            bounds[partition] = found
-        return bounds
+        return {partition: self._bounds_of(partition) for partition in partitions}
+
+    def _bounds_of(self, partition: Partition) -> tuple[int, int]:
+        """The first offset and the one behind the last; a leader that has just been elected may need a moment."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                found = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=ANSWER_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in ELECTION_ERRORS or time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return found
 
     def _consume(self) -> list[Record]:
         """What is there, or the first that comes while waiting.
@@ -330,20 +343,20 @@ def _by_partition(messages: list[Record]) -> Iterator[tuple[Partition, list[Reco
     runs: dict[Partition, list[Record]] = {}
     begin = 0
     for key, run in groupby(zip(map(_topic, messages), map(_number, messages), strict=True)):
-        end = begin + sum(1 for _ in run)
+        end = begin + len(list(run))
         runs.setdefault(Partition(*key), []).extend(messages[begin:end])
         begin = end
     yield from runs.items()
 
 
 def _raw_batch(read: _Log, records: list[Record], positions: list[int]) -> RawBatch:
-    stamps = list(map(Message.timestamp, records))
+    stamped = bool(records) and records[0].timestamp()[0] != TIMESTAMP_NOT_AVAILABLE
     headers = list(map(_headers, records))
     return RawBatch(
         partition=read.name,
         topic=read.partition.topic,
         lines=list(map(_value, records)),
         positions=positions,
-        arrivals=None if not stamps or stamps[0][0] == TIMESTAMP_NOT_AVAILABLE else [stamp for _, stamp in stamps],
+        arrivals=list(map(itemgetter(1), map(_timestamp, records))) if stamped else None,
         headers={index: tuple(each) for index, each in enumerate(headers) if each} if any(headers) else None,
     )

@@ -1,6 +1,8 @@
 """What all Kafka clients of the sources share: connection settings, how partitions are named, first contact."""
 
 import logging
+import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException
@@ -11,6 +13,8 @@ from config.settings import KafkaSettings
 from sources.reader import SourceError
 
 ANSWER_SECONDS = 10.0
+SETTLE_SECONDS = 3.0  # for which a topic that seems to be missing may just have been made
+PAUSE_SECONDS = 0.1
 
 log = logging.getLogger("orderpulse.kafka")
 
@@ -40,13 +44,32 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         ) from error
 
 
-def existing_topics(client: AdminClient | Consumer, settings: KafkaSettings) -> dict[str, list[int]]:
-    """The partition numbers of each topic that is there now. Raises SourceError when no broker answers."""
+def existing_topics(
+    client: AdminClient | Consumer, settings: KafkaSettings, wanted: Collection[str] = (), patience: float = 0.0
+) -> dict[str, list[int]]:
+    """The partition numbers of each topic whose partitions all have a leader.
+
+    A topic made a moment ago may not be known to every broker: up to ``patience`` seconds are spent until the
+    ``wanted`` ones are there. Raises SourceError when no broker answers.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        found = _topics_with_leaders(client, settings)
+        if found.keys() >= set(wanted) or time.monotonic() > deadline:
+            return found
+        time.sleep(PAUSE_SECONDS)
+
+
+def _topics_with_leaders(client: AdminClient | Consumer, settings: KafkaSettings) -> dict[str, list[int]]:
     try:
         topics = client.list_topics(timeout=ANSWER_SECONDS).topics
     except KafkaException as error:
         raise no_answer(settings, error) from error
-    return {name: sorted(topic.partitions) for name, topic in topics.items()}
+    return {
+        name: sorted(topic.partitions)
+        for name, topic in topics.items()
+        if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
+    }
 
 
 def no_answer(settings: KafkaSettings, error: KafkaException) -> SourceError:
@@ -61,3 +84,12 @@ def no_answer(settings: KafkaSettings, error: KafkaException) -> SourceError:
 def reason(error: KafkaException) -> str:
     """The text of the error inside an exception."""
     return str(error.args[0].str()) if error.args else str(error)
+
+
+def missing_topic(settings: KafkaSettings, name: str) -> SourceError:
+    """The error for a topic that is not there."""
+    return SourceError(
+        f"the topic {name} does not exist, or a partition of it has no leader",
+        settings.bootstrap,
+        "make it with `orderpulse topics create`, correct its name in kafka.topics, or start the broker that holds it",
+    )

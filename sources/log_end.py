@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not re-exported by name
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public all the same
 from msgspec import Struct
 
 from sources.kafka_client import Partition, log, reason
@@ -71,7 +71,7 @@ class EndProbe:
         if not partitions:
             return
         asked_at = self._now()
-        latest = {TopicPartition(*partition): OffsetSpec.latest() for partition in partitions}
+        latest = {TopicPartition(*partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
         futures = self._admin.list_offsets(
             latest, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_SECONDS
         )
@@ -79,10 +79,14 @@ class EndProbe:
             self._open[Partition(asked.topic, asked.partition)] = (asked_at, future)
 
     def _answer(self, partition: Partition, asked_at: int, future: Future[Any]) -> Answer:
+        error = None
+        end = -1
         try:
             end = future.result().offset
-        except KafkaException as error:
+        except KafkaException as failure:
+            error = reason(failure)
+        if end < 0:  # a leader that does not answer in time is no exception, only a partition without offset
             self._failing.add(partition)
-            return Answer(partition, asked_at, error=reason(error))
+            return Answer(partition, asked_at, error=error or "its leader does not answer")
         self._failing.discard(partition)
         return Answer(partition, asked_at, end)

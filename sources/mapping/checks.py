@@ -1,5 +1,6 @@
 """What types cannot say about a profile: names that must exist, words that must go together."""
 
+import codecs
 from collections.abc import Iterator
 from datetime import time
 from typing import get_args
@@ -88,7 +89,7 @@ def _inputs(profile: Profile) -> Iterator[Problem]:
         if spec.key is not None:
             yield from _path(spec.key, spec, f"{path}.key")
         try:
-            b"".decode(spec.encoding)
+            codecs.lookup(spec.encoding)
         except LookupError:
             yield Problem(f"{path}.encoding", f"{spec.encoding!r} is not known: write e.g. 'utf-8' or 'gb18030'")
         if not spec.flat and spec.encoding != "utf-8-sig":

@@ -43,9 +43,10 @@ def convert(profile: Profile, inputs: Sequence[Path], output: Path) -> ConvertRe
     """Convert files, and the files of folders, to ``output``.
 
     An ``output`` that ends in ``.ndjson`` is the events' file, with ``dead_letters.ndjson`` beside it; any other is a
-    folder that gets ``events/<profile>-0.ndjson`` and ``dead_letters.ndjson``. Both files appear when they are complete.
-    Events are in order of time, those of one moment in the order of the input. Raises ConversionError when the inputs
-    as a whole do not fit.
+    folder that gets ``events/<profile>-0.ndjson`` and ``dead_letters.ndjson``. Both files appear when complete.
+    Events are in order of time, those of one moment in the order of the input.
+
+    Raises ConversionError when the inputs as a whole do not fit.
     """
     events_file, dead_file = _targets(profile, output)
     assigned = assign(profile, inputs)

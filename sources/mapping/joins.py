@@ -52,6 +52,8 @@ class Joins:
 
     def ids(self, set_name: str, scope: Scope) -> Ids:
         """The ids that a record speaks of, each once."""
+        if scope.sets is None:
+            scope.sets = {}
         found = scope.sets.get(set_name)
         if found is None:
             found = scope.sets[set_name] = self._sets[set_name](scope)

@@ -34,7 +34,7 @@ class Scope:
         self.each: Any = None
         self.index = 0
         self.digits = 2
-        self.sets: dict[str, tuple[str, ...]] = {}
+        self.sets: dict[str, tuple[str, ...]] | None = None
 
 
 Getter = Callable[[Scope], Any]
@@ -61,8 +61,8 @@ def getter(path: str, missing: frozenset[str], *, flat: bool) -> Getter:
     """
     if path.startswith("$"):
         return _special(path, missing)
-    if flat:
-        return _named(path, missing)
+    if flat:  # the reader has cleaned its cells
+        return _cell(path, missing)
     steps = parse(path)
     if len(steps) == 1 and isinstance(steps[0], str):
         return _named(steps[0], missing)
@@ -79,6 +79,17 @@ def check(path: str, *, flat: bool) -> None:
         raise ValueError("a path is empty: name a field")
     if not flat:
         parse(path)
+
+
+def _cell(name: str, missing: frozenset[str]) -> Getter:
+    if missing == {""}:
+        return lambda scope: scope.record.get(name) or None
+
+    def get(scope: Scope) -> Any:
+        value = scope.record.get(name)
+        return None if value in missing else value
+
+    return get
 
 
 def _named(name: str, missing: frozenset[str]) -> Getter:

@@ -19,8 +19,8 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One kind of file, or one collection inside a file.
 
     ``fields``: a file is of this kind when its header or its first record has all of them. ``records``: where in a JSON
-    document the records are; ``keyed``: they are an object's values, and their names are ``$key``. ``key``: the field by
-    which other records look these up.
+    document the records are; ``keyed``: they are an object's values, and their names are ``$key``. ``key``: the field
+    by which other records look these up.
     """
 
     format: Literal["csv", "json", "jsonl"]

@@ -143,7 +143,7 @@ def _csv_row(cells: list[str], defect: str, header: list[str], lines: _Lines, li
     raw = lines.taken[0] if len(lines.taken) == 1 else "".join(lines.taken)
     if not raw.isascii() and not _is_text(raw):
         return Row(line, position, raw, defect="this row is not in the declared encoding")
-    return Row(line, position, raw, dict(zip(header, cells, strict=True)))
+    return Row(line, position, raw, dict(zip(header, map(clean, cells), strict=True)))
 
 
 def _is_text(raw: str) -> bool:
@@ -155,6 +155,8 @@ def _is_text(raw: str) -> bool:
 
 
 def _length(taken: list[str], spec: InputSpec) -> int:
+    if len(taken) == 1 and taken[0].isascii():
+        return len(taken[0])
     return sum(
         len(line) if line.isascii() else len(line.encode(spec.encoding.removesuffix("-sig"), "surrogateescape"))
         for line in taken

@@ -24,6 +24,7 @@ from sources.mapping.values import (
 
 Read = Callable[[Any, Scope], Any]  # a raw value to a canonical one
 Fill = Callable[[Scope], Any]  # a scope to a canonical value, or None
+Fills = list[tuple[str, Fill, bool]]  # name, value, whether the event needs it
 Check = Callable[[Scope], bool]
 
 _ITEM_TARGETS = targets_of(Item)
@@ -46,7 +47,9 @@ class CompiledRule:
         self._names_currency = "currency" in targets
         self._source = profile.source
         self._fields = compiler.fields(rule.fields, targets, leave_out="currency")
-        self._filled: set[str] = set()
+        self._origins = {name: _origin(field) for name, field in rule.fields.items()}
+        self._never_filled = {name for name, _, _ in self._fields}
+        self._used = False
 
     def scopes(self, scope: Scope) -> Iterator[Scope]:
         """The scope once per event that this record gives; raises MappingError when it gives none."""
@@ -63,18 +66,24 @@ class CompiledRule:
     def event(self, scope: Scope) -> Event:
         """The event; raises MappingError that names the field."""
         values: dict[str, Any] = {"source": self._source}
-        currency = (self._currency(scope) if self._currency else None) or self._default_currency
-        scope.digits = digits_of(currency)
-        if self._names_currency:
-            values["currency"] = currency
-        for name, fill, required in self._fields:
-            value = fill(scope)
-            if value is not None:
-                values[name] = value
-            elif required:
-                what = "has no value in this record"
-                raise MappingError("missing_value", name, what, "check the field, or add a condition (when)")
-        self._filled.update(values)
+        name = "currency"
+        try:
+            currency = (self._currency and self._currency(scope)) or self._default_currency
+            scope.digits = digits_of(currency)
+            if self._names_currency:
+                values["currency"] = currency
+            for name, fill, required in self._fields:
+                value = fill(scope)
+                if value is not None:
+                    values[name] = value
+                elif required:
+                    what = "has no value in this record"
+                    raise MappingError("missing_value", name, what, "check the field, or add a condition (when)")
+        except (ValueError, ArithmeticError) as error:
+            raise _bad_value(error, self._origins.get(name, ""), name) from None
+        self._used = True
+        if self._never_filled:
+            self._never_filled.difference_update(values)
         try:
             return msgspec.convert(values, self._event)
         except msgspec.ValidationError as error:
@@ -84,7 +93,7 @@ class CompiledRule:
 
     def never_filled(self) -> list[str]:
         """The fields that no event so far had a value for: a misspelt path, or a column that this export lacks."""
-        return [name for name, _, _ in self._fields if name not in self._filled] if self._filled else []
+        return sorted(self._never_filled) if self._used else []
 
 
 class Compiler:
@@ -141,7 +150,7 @@ class Compiler:
 
     def fields(
         self, fields: dict[str, Field], targets: dict[str, Target], path: str = "", leave_out: str = ""
-    ) -> list[tuple[str, Fill, bool]]:
+    ) -> Fills:
         return [
             (name, self.field(field, targets[name], f"{path}{name}"), targets[name].required)
             for name, field in fields.items()
@@ -153,18 +162,15 @@ class Compiler:
             return self._table(field, target, path)
         if target.kind == "items":
             return self._items(field, path)
-        fills = [self._value(value, target.kind, path) for value in field.values]
+        fills = [self._value(value, target.kind) for value in field.values]
         if len(fills) == 1:
             return fills[0]
-        return lambda scope: next((found for fill in fills if (found := fill(scope)) is not None), None)
+        return _first(fills)
 
     def _table(self, parts: Parts, target: Target, path: str) -> Fill:
         fills = self.fields(parts.fields, target.table or {}, f"{path}.")
 
-        def table(scope: Scope) -> dict[str, Any] | None:
-            return {name: value for name, fill, _ in fills if (value := fill(scope)) is not None} or None
-
-        return table
+        return lambda scope: _filled(fills, scope, path) or None
 
     def _items(self, choice: Choice, path: str) -> Fill:
         """A list of order lines: each element of a field, or each record that is looked up."""
@@ -178,7 +184,7 @@ class Compiler:
             found = []
             for element in elements(scope):
                 element.digits = scope.digits
-                found.append({name: value for name, fill, _ in fills if (value := fill(element)) is not None})
+                found.append(_filled(fills, element, path))
             return found or None
 
         return items
@@ -207,22 +213,22 @@ class Compiler:
 
         return looked_up
 
-    def _value(self, spec: ValueSpec, kind: Kind, path: str) -> Fill:
-        read = _named(self._reader(spec, kind), path, spec)
+    def _value(self, spec: ValueSpec, kind: Kind) -> Fill:
+        read = self._reader(spec, kind)
+        as_it_is = kind == "text" and spec.map is None
         if spec.value is not None:
-            constant = spec.value
-            return lambda scope: read(constant, scope)
+            return _constant(spec.value, read)
         if spec.lookup is not None:
             return self._joined(spec, read)
         if spec.template is not None:
             fill = template.compiled(spec.template, lambda inner: self.getter(inner, spec))
-            made = _named(lambda _value, scope: fill(scope), path, spec)
-            return _checked(lambda scope: made(None, scope), read)
+            return fill if as_it_is else _checked(fill, read)
         if spec.set is not None:
             return self._only(spec.set, read)
         if spec.sum or spec.latest:
             return self._several(spec, read)
-        return _checked(self.getter(spec.field or "", spec), read)
+        get = self.getter(spec.field or "", spec)
+        return _text(get) if as_it_is else _checked(get, read)
 
     def _only(self, set_name: str, read: Read) -> Fill:
         """The one id of a set; none when there are several, as it would be a guess."""
@@ -294,7 +300,7 @@ class Compiler:
             return lambda value, _scope: as_integer(value)
         if kind == "texts":
             return lambda value, _scope: [as_text(item) for item in (value if isinstance(value, list) else [value])]
-        return lambda value, _scope: value if type(value) is str and not value[:1].isdigit() else as_text(value)
+        return lambda value, _scope: as_text(value)
 
 
 def _of_elements(parts: Parts, spec: ValueSpec) -> dict[str, Field]:
@@ -343,20 +349,60 @@ def _checked(get: Fill, read: Read) -> Fill:
     return fill
 
 
-def _named(read: Read, path: str, spec: ValueSpec) -> Read:
-    """``read``, with the field named in what it raises."""
-    source = spec.field or spec.template or ", ".join(spec.sum or spec.latest) or spec.set or "(constant)"
-    if spec.lookup is not None:
-        source = f"{spec.lookup}: {source}"
+def _text(get: Fill) -> Fill:
+    def fill(scope: Scope) -> Any:
+        value = get(scope)
+        return None if value is None else as_text(value)
 
-    def named(value: Any, scope: Scope) -> Any:
+    return fill
+
+
+def _constant(value: str | int | bool, read: Read) -> Fill:
+    try:
+        fixed = read(value, Scope({}, 0))
+    except ValueError:
+        return lambda scope: read(value, scope)  # the dead letters say what is wrong with it
+    return lambda _scope: fixed
+
+
+def _first(fills: list[Fill]) -> Fill:
+    def first(scope: Scope) -> Any:
+        for fill in fills:
+            value = fill(scope)
+            if value is not None:
+                return value
+        return None
+
+    return first
+
+
+def _filled(fills: Fills, scope: Scope, path: str) -> dict[str, Any]:
+    """The parts that have a value; raises MappingError that names the part."""
+    values = {}
+    for name, fill, _ in fills:
         try:
-            return read(value, scope)
+            value = fill(scope)
         except (ValueError, ArithmeticError) as error:
-            what, _, remedy = str(error).rpartition(": ")
-            raise MappingError("bad_value", f"{source} -> {path}", what or remedy, remedy) from None
+            raise _bad_value(error, "", f"{path}.{name}") from None
+        if value is not None:
+            values[name] = value
+    return values
 
-    return named
+
+def _bad_value(error: Exception, origin: str, name: str) -> MappingError:
+    what, _, remedy = str(error).rpartition(": ")
+    return MappingError("bad_value", f"{origin} -> {name}" if origin else name, what or remedy, remedy)
+
+
+def _origin(field: Field) -> str:
+    """Where a value comes from, for a person."""
+    if isinstance(field, Parts):
+        return ""
+    return " or ".join(
+        (f"{value.lookup}: " if value.lookup else "")
+        + (value.field or value.template or value.set or ", ".join(value.sum or value.latest))
+        for value in field.values
+    )
 
 
 def _time_form(spec: ValueSpec, profile: Profile) -> TimeForm:

@@ -27,13 +27,14 @@ _SIGN = re.compile(r"^(?:R\$|US\$|[¥￥$€£]|[A-Z]{3}(?=[\s\d-]))\s*")
 _GROUPED = {".": re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?"), ",": re.compile(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?")}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times are computed without a zone, then moved by their offset
 _EPOCH_UNITS = {"epoch_s": 1000, "epoch_ms": 1}
+_FORMS = {"iso": "an ISO 8601 time", "epoch_s": "epoch seconds", "epoch_ms": "epoch milliseconds"}
 _QUOTES = {'"': '"', "'": "'", "“": "”"}
 
 
 def clean(text: str) -> str:
     """A text without what spreadsheets and exports put around it: spaces, tabs, ``="…"``, a pair of quotes, ``'``."""
-    if text.isalnum():
-        return text
+    if text.isalnum() or (text and "'" < text[0] < "=" and "'" < text[-1] < "="):
+        return text  # letters and digits, or digits and signs at both ends: nothing to take off
     text = text.strip()
     if text[:2] == '="' and text[-1:] == '"' and len(text) > 2:
         return text[2:-1].strip()
@@ -48,7 +49,7 @@ def clean(text: str) -> str:
 def as_text(value: Any) -> str:
     """A text or an id. Numbers are written out in full; one in exponent form has lost digits and is refused."""
     if type(value) is str:
-        if _LOST_DIGITS.fullmatch(value):
+        if "+" in value and _LOST_DIGITS.fullmatch(value):
             raise ValueError(f"{value!r} is a number that lost digits: export the column as text")
         return value
     if isinstance(value, bool):
@@ -129,7 +130,7 @@ class TimeForm(Struct, frozen=True):
 
     ``formats``: ``iso``, ``epoch_s``, ``epoch_ms`` or strptime patterns, tried in this order. ``zone``: of texts that
     carry none. ``date_only_at``: the local time of day that a bare date stands for; ``midnight_is_date``: whether
-    00:00:00 stands for a bare date. ``ambiguous``: which of the two moments a local time means when clocks are set back.
+    00:00:00 stands for a bare date. ``ambiguous``: which of two moments a local time means when clocks are set back.
     ``nonexistent``: what to do with a local time that is skipped when clocks are set forward; ``forward`` moves it on
     by the length of the gap. ``earliest``, ``latest``: epoch ms; outside of them a unit or a clock is wrong.
     """
@@ -144,20 +145,25 @@ class TimeForm(Struct, frozen=True):
     latest: int
 
 
+class _OtherFormError(ValueError):
+    """A value is not of one form; it may be of another."""
+
+
 def as_time(value: Any, form: TimeForm) -> int:
     """A moment in epoch milliseconds; parts of a millisecond are cut off."""
-    errors = []
     for kind in form.formats:
         try:
             moment = _epoch(value, _EPOCH_UNITS[kind]) if kind in _EPOCH_UNITS else _written(value, kind, form)
-        except ValueError as error:
-            errors.append(str(error))
+        except _OtherFormError:
             continue
+        except OverflowError:
+            moment = form.latest + 1
         if not form.earliest <= moment <= form.latest:
-            errors.append(f"{value!r} is far from our days: check the unit (epoch_s, epoch_ms), or declare it missing")
-            continue
+            what = f"{value!r} is far from our days"
+            raise ValueError(f"{what}: check the unit (epoch_s, epoch_ms), or declare it missing")
         return moment
-    raise ValueError("; ".join(dict.fromkeys(errors)))
+    forms = " or ".join(_FORMS.get(kind, f"a time like {kind!r}") for kind in form.formats)
+    raise ValueError(f"{_short(value)!r} is not {forms}: set format to what the field holds")
 
 
 def _epoch(value: Any, unit_ms: int) -> int:
@@ -165,13 +171,13 @@ def _epoch(value: Any, unit_ms: int) -> int:
         value = Decimal(value) if re.fullmatch(r"-?\d+(\.\d+)?", value) else value
     usable = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if not usable or abs(Decimal(value).adjusted()) >= 40:
-        raise ValueError(f"{_short(value)} is not epoch time: set format to what the field holds")
+        raise _OtherFormError
     return int(value * unit_ms)
 
 
 def _written(value: Any, kind: str, form: TimeForm) -> int:
     if not isinstance(value, str):
-        raise ValueError(f"{_short(value)} is not a written time: set format = 'epoch_s' or 'epoch_ms'")
+        raise _OtherFormError
     moment, bare_date = _parsed(value, kind)
     if moment.tzinfo is not None:
         return _milliseconds(moment.astimezone(UTC).replace(tzinfo=None))
@@ -193,8 +199,7 @@ def _parsed(text: str, kind: str) -> tuple[datetime, bool]:
             return datetime.fromisoformat(text.upper()), len(text) == 10
         return datetime.strptime(text, kind), not _has_hour(kind)  # noqa: DTZ007 - the zone is added from the profile
     except ValueError:
-        shape = "an ISO 8601 time" if kind == "iso" else f"a time of the form {kind!r}"
-        raise ValueError(f"{text!r} is not {shape}: set format to what the field holds") from None
+        raise _OtherFormError from None
 
 
 @lru_cache
@@ -208,6 +213,9 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _offset_ms(moment: datetime, form: TimeForm, text: str) -> int:
+    steady = _steady_offset_ms(form.zone or "UTC", moment.toordinal())
+    if steady is not None:
+        return steady
     zone = ZoneInfo(form.zone or "UTC")
     first = moment.replace(tzinfo=zone).utcoffset() or timedelta()
     second = moment.replace(tzinfo=zone, fold=1).utcoffset() or timedelta()
@@ -218,6 +226,18 @@ def _offset_ms(moment: datetime, form: TimeForm, text: str) -> int:
         offset = first if form.ambiguous == "earlier" else second
     elif first < second and form.nonexistent == "reject":
         raise ValueError(f"{text!r} never happened (clocks were set forward): set nonexistent = 'forward'")
+    return _in_ms(offset)
+
+
+@lru_cache(maxsize=100_000)
+def _steady_offset_ms(zone: str, day: int) -> int | None:
+    """The offset of a zone on a day on and around which no clock is set; None where one is."""
+    at = datetime.fromordinal(day).replace(tzinfo=ZoneInfo(zone))
+    before, after = (at - timedelta(days=1)).utcoffset(), (at + timedelta(days=2)).utcoffset()
+    return _in_ms(before) if before is not None and before == after else None
+
+
+def _in_ms(offset: timedelta) -> int:
     return (offset.days * 86_400 + offset.seconds) * 1000
 
 

@@ -72,7 +72,8 @@ class Arrivals:
 
     def arrived(self, pending: Pending) -> None:
         """The event now stands in its log."""
-        self._largest_time[pending.log] = max(self._largest_time[pending.log], pending.time)
+        log, time = pending.log, pending.time
+        self._largest_time[log] = max(self._largest_time[log], time)
 
     def is_late(self, pending: Pending) -> bool:
         """Whether the log, as it stands, is past the event by more than its out-of-orderness."""

@@ -146,7 +146,8 @@ def merge_already_shipped(world: World, time: int) -> list[Journey]:
     window = world.settings.detectors.merge_candidate.window
     first = Journey(world.chain, world.order(buyer, time, amount=15_900))
     shipped = world.chain.shipped or len(world.chain.path) - 1
-    pace = window // (2 * (shipped + 1))
+    stays = [world.chain.longest_quiet_stay(stage, first.order.category) for stage in world.chain.path[:shipped]]
+    pace = min(window // (shipped + 1), *stays) // 2
     quick = [(time + step * pace, stage) for step, stage in enumerate(world.chain.path[: shipped + 1])]
     usual = world.chain.usual_moves(world.rng, first.order.category, time)
     later = [(at - usual[shipped][0] + quick[-1][0], stage) for at, stage in usual[shipped + 1 :]]

@@ -20,6 +20,7 @@ class Chain:
         self.stages = settings.stages
         self.flow = settings.flow
         self.detectors = settings.detectors
+        self._limits: dict[tuple[str, str], int | None] = {}
         self.path = tuple(self._usual_path())
         self.scan_of = {stage: scan for scan, stage in self.flow.scans.items() if scan not in self.flow.exception_scans}
         self.cancelled = next((name for name in self.flow.from_any if self.stages[name].cancels), None)
@@ -47,9 +48,12 @@ class Chain:
 
     def limit(self, stage: str, category: str) -> int | None:
         """How long an order may stay in the stage, in ms; None: as long as it likes."""
-        rules = self.detectors.stage_timeout
-        norm = rules.by_category.get(category, {}).get(stage, self.stages[stage].norm)
-        return None if norm is None else int(norm) * int(rules.factor) // 1000
+        known = (stage, category)
+        if known not in self._limits:
+            rules = self.detectors.stage_timeout
+            norm = rules.by_category.get(category, {}).get(stage, self.stages[stage].norm)
+            self._limits[known] = None if norm is None else int(norm) * int(rules.factor) // 1000
+        return self._limits[known]
 
     def handling_limit(self, category: str) -> int:
         """How long the warehouse may take from the payment until it first handles the order, in ms."""
@@ -61,9 +65,15 @@ class Chain:
         return max(int(self.detectors.no_progress.floor), self.limit(stage, category) or 0)
 
     def longest_quiet_stay(self, stage: str, category: str) -> int:
-        """How long an order may stay in the stage with no alert of a stage limit or of no progress, in ms."""
+        """How long an order may stay in the stage before a reminder, a breach or no progress is due, in ms."""
         limit = self.limit(stage, category)
-        return self.patience(stage, category) if limit is None else limit
+        if limit is None:
+            return self.patience(stage, category)
+        return _before_reminder(limit, self.detectors.stage_timeout.reminder_lead)
+
+    def longest_quiet_handling(self, category: str) -> int:
+        """How long the warehouse may take before a reminder or a breach is due, in ms."""
+        return _before_reminder(self.handling_limit(category), self.detectors.order_timeout.reminder_lead)
 
     def usual_moves(self, rng: Random, category: str, created: int) -> list[Move]:
         """The whole path at a pace that breaks no limit, from ``order.created`` to the last stage."""
@@ -76,17 +86,23 @@ class Chain:
         return moves
 
     def _usual_stay(self, rng: Random, stage: str, category: str) -> int:
-        limit = self.limit(stage, category)
-        longest = min(USUAL_STAY_WITHOUT_NORM if limit is None else limit * 4 // 5, LONGEST_USUAL_STAY)
+        quiet = self.longest_quiet_stay(stage, category) * 4 // 5
+        if self.limit(stage, category) is None:
+            quiet = min(quiet, USUAL_STAY_WITHOUT_NORM)
+        longest = min(quiet, LONGEST_USUAL_STAY)
         return max(1, int(longest * (0.1 + 0.9 * rng.random())))
 
     def _handle_in_time(self, stays: list[int], category: str) -> None:
         if self.paid is None or self.handled is None or self.handled <= self.paid:
             return
-        taken, allowed = sum(stays[self.paid : self.handled]), self.handling_limit(category) * 4 // 5
+        taken, allowed = sum(stays[self.paid : self.handled]), self.longest_quiet_handling(category) * 4 // 5
         if taken > allowed:
             for place in range(self.paid, self.handled):
                 stays[place] = max(1, stays[place] * allowed // taken)
+
+
+def _before_reminder(limit: int, lead: int | None) -> int:
+    return limit - lead if lead is not None and lead < limit else limit
 
 
 def delayed(moves: list[Move], place: int, extra: int) -> list[Move]:

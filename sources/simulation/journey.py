@@ -54,6 +54,7 @@ class Journey:
         self.uses: list[tuple[int, OrderCreated]] = []
         self.addresses: list[tuple[int, Address]] = []
         self.signals: list[tuple[int, str]] = []
+        self.prints: list[tuple[int, str]] = []
         self.split_at: int | None = None
         self.parcels: dict[str, list[Move]] = {}
         self._statuses: dict[str, str] = {}
@@ -214,6 +215,7 @@ class Journey:
 
     def print_waybill(self, time: int, warehouse: str, duration_ms: int) -> None:
         """A waybill is printed."""
+        self.prints.append((time, warehouse))
         self.emit(
             WaybillPrinted(
                 id=self.next_id(),

@@ -46,7 +46,7 @@ def _follow_maybe_late(journey: Journey, moves: list[Move]) -> None:
         if handled_by is not None and place <= (chain.handled or 0):
             latest = min(latest, handled_by)
         if place == chain.paid:
-            handled_by = time + chain.handling_limit(category)
+            handled_by = time + chain.longest_quiet_handling(category)
         journey.move(stage, time, latest=latest)
 
 

@@ -105,4 +105,7 @@ def stories(world: World) -> Iterator[Story]:
         if story is None:
             story = Story(time, None, [ordinary_order(world, time)])
         made += len(story.journeys)
+        for journey in story.journeys:
+            for printed, warehouse in journey.prints:
+                world.prints.add(warehouse, printed)
         yield story

@@ -6,7 +6,7 @@ from zlib import crc32
 import msgspec
 
 from config.settings import Settings
-from events.model import Behaviour, Event, OrderEvent, ReviewConfirmed, ReviewReleased, WaybillPrinted
+from events.model import Behaviour, Event, OrderEvent, ReviewConfirmed, ReviewReleased
 from sources.simulation.arrivals import Arrivals, Debt, Pending, copy_delay
 from sources.simulation.bad_records import BAD_CASES, bad_record
 from sources.simulation.chain import MINUTE
@@ -90,9 +90,8 @@ class Simulation:
         event, arrival, latest = emission
         time = event.time
         self._last_time = max(self._last_time, time)
-        if isinstance(event, WaybillPrinted):
-            self._world.prints.add(event.warehouse_id or "", time)
-        self._late.grow()
+        if self.plan.late:
+            self._late.grow()
         late_until = None
         if arrival is None:
             delay = self._lateness(time, latest)
@@ -132,11 +131,13 @@ class Simulation:
         return kind * self.plan.partitions + crc32(key.encode()) % self.plan.partitions
 
     def _lines(self, pendings: Iterable[Pending]) -> Iterator[Line]:
+        troubled = self.plan.duplicates > 0 or self.plan.bad > 0
         for pending in pendings:
-            self.counts.late += self._arrivals.is_late(pending) and not pending.is_copy
+            if pending.late_until is not None:
+                self.counts.late += self._arrivals.is_late(pending)
             self._arrivals.arrived(pending)
             yield self._line(pending.log, pending.data)
-            if not pending.is_copy:
+            if troubled and not pending.is_copy:
                 yield from self._copy(pending)
                 yield from self._spoil(pending)
 

@@ -60,7 +60,13 @@ def test_yaml_says_the_same_as_the_document() -> None:
     "document",
     [
         {"empty": {}, "none": [], "list": [[1, [2]], [{"a": {"b": [None, True]}}]]},
-        {"text": 'a: "b" # c\n  - d\t\\', "chinese": "订单", "number-like": "1.0", "no-like": "no", "null-like": "null"},
+        {
+            "text": 'a: "b" # c\n  - d\t\\',
+            "chinese": "订单",
+            "number-like": "1.0",
+            "no-like": "no",
+            "null-like": "null",
+        },
         {"/odd key: ": 1, "12": 2, "$ref": "#/a/b"},
     ],
 )
@@ -117,8 +123,6 @@ def test_the_time_of_a_dead_letter_may_be_unknown() -> None:
 
 def test_holds_alone_are_compacted() -> None:
     compacted = {
-        name
-        for name, channel in DOCUMENT["channels"].items()
-        if "topicConfiguration" in channel["bindings"]["kafka"]
+        name for name, channel in DOCUMENT["channels"].items() if "topicConfiguration" in channel["bindings"]["kafka"]
     }
     assert compacted == {"holds"}

@@ -1,7 +1,7 @@
 """What was published as version 1 stays true.
 
-``released/`` holds the schemas as published. A release that adds to them copies ``docs/schemas`` there; a change that is
-found here is made additive, or becomes a v2 beside the v1.
+``released/`` holds the schemas as published. A release that adds to them copies ``docs/schemas`` there; a change that
+is found here is made additive, or becomes a v2 beside the v1.
 """
 
 import json
@@ -37,9 +37,7 @@ def message(required: tuple[str, ...] = (), **fields: Schema) -> Schema:
 
 
 def union(**kinds: Schema) -> Schema:
-    tagged = {
-        name: message((), type={"enum": [f"order.{name}"]}, **kind["properties"]) for name, kind in kinds.items()
-    }
+    tagged = {name: message((), type={"enum": [f"order.{name}"]}, **kind["properties"]) for name, kind in kinds.items()}
     return {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in kinds], "$defs": tagged}
 
 

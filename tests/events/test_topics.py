@@ -33,7 +33,7 @@ def test_every_event_stands_in_exactly_one_topic() -> None:
 
 
 def test_a_class_that_is_no_input_event_has_no_topic() -> None:
-    with pytest.raises(ValueError, match="OrderEvent is not in events.model.EVENT_TYPES"):
+    with pytest.raises(ValueError, match=r"OrderEvent is not in events\.model\.EVENT_TYPES"):
         topic_of(model.OrderEvent)
 
 

@@ -87,7 +87,7 @@ def _borders(uses: pl.DataFrame, group: list[str], limit: BurstLimit) -> pl.Data
     ).select(side)
     return (
         pl.concat([comes, goes])
-        .sort(["time", "phase", "position"])
+        .sort([*group, "time", "phase", "position", "order"])
         .with_columns(inside=pl.col("change").cum_sum().over(group))
         .filter(pl.col("inside").max().over(group) >= limit.count)
     )

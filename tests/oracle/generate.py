@@ -45,7 +45,7 @@ def events(settings: Settings) -> SearchStrategy[list[AnyEvent]]:
     clusters = st.one_of(
         _stories(orders, any_event, settings, gaps, starts),
         _stories(orders, any_event, settings, brief, starts),
-        _crowds(orders, brief, starts),
+        _crowds(orders, any_event, brief, starts),
         _fusses(signs(settings), brief, starts),
     )
     return _events(clusters, any_event, starts)
@@ -154,6 +154,7 @@ def _stories(
 def _crowds(
     draw: st.DrawFn,
     orders: SearchStrategy[OrderCreated],
+    any_event: SearchStrategy[AnyEvent],
     gaps: SearchStrategy[int],
     starts: SearchStrategy[int],
 ) -> list[AnyEvent]:
@@ -166,6 +167,8 @@ def _crowds(
         told.append(event)
         if number == 0:
             told.append(PaymentSucceeded(id="?", source="pay", time=0, order_id=event.order_id, card="card-1"))
+    more = st.tuples(any_event, st.integers(0, len(told) - 1))
+    told.extend(_of_order(event, f"O{chosen[at % len(chosen)]}") for event, at in draw(st.lists(more, max_size=3)))
     return _timed(told, draw(starts), draw(st.lists(gaps, min_size=len(told), max_size=len(told))))
 
 

@@ -1,4 +1,4 @@
-"""What happened to each order: its stays in stages, its moves and its details ("Orders and stages" in docs/rules.md)."""
+"""What happened to each order: its stays, its moves and its details ("Orders and stages" in docs/rules.md)."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """Risk keys as alerts name them. The normal forms themselves are the product's: the oracle does not judge them."""
 
 from events.model import Address
-from operators.normal_form import address_key, risk_key
+from events.normal_form import address_key, risk_key
 
 
 class Keys:

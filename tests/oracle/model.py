@@ -24,8 +24,8 @@ class AppliedEvent:
 class ExpectedStep:
     """One step in the life of an alert, as far as docs/rules.md says what it must hold.
 
-    ``reason`` is None where the rules name none. ``variant`` tells the two limits of ``card_burst`` apart. ``place`` and
-    ``opened_at`` are no part of the comparison: two equal steps may come from different runs.
+    ``reason`` is None where the rules name none. ``variant`` tells the two limits of ``card_burst`` apart.
+    ``place`` and ``opened_at`` are no part of the comparison: two equal steps may come from different runs.
     """
 
     rule: str

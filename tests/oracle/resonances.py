@@ -7,7 +7,7 @@ import polars as pl
 from config.settings import ResonanceSettings, Settings
 from tests.oracle.histories import Histories, Life
 from tests.oracle.model import EVENT, LEAVES_A_WINDOW, AppliedEvent, ExpectedStep, Step
-from tests.oracle.signals import Signal, signals
+from tests.oracle.signals import signals
 
 _SIGNALS = {
     "life": pl.Int64,

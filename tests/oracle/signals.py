@@ -80,8 +80,9 @@ class _Reader:
                 self._paid[self._life(event.order_id, position)] = time
             case PaymentFailed() | OrderChanged() | LogisticsScan() | WaybillPrinted():
                 life = self._life(event.order_id, position)
-                if name := self._of_fact(event, life, time, position):
-                    yield DEFERRED_SIGNAL, life, name
+                fact = self._of_fact(event, life, time, position)
+                if fact is not None:
+                    yield DEFERRED_SIGNAL, life, fact
             case _:
                 pass
 

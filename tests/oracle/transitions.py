@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from config.settings import Settings
 from tests.oracle.histories import Histories, Life
 from tests.oracle.limits import why_moved
-from tests.oracle.model import ExpectedStep
+from tests.oracle.model import ExpectedStep, Step
 
 
 def illegal_transition(histories: Histories, settings: Settings) -> Iterator[ExpectedStep]:
@@ -19,7 +19,7 @@ def _of_order(life: Life, settings: Settings) -> Iterator[ExpectedStep]:
     level = ""  # of the open alert; empty: none is open
     for change in life.changes:
         if change.kind in ("unknown", "backwards", "skipped"):
-            step = "updated" if level else "opened"
+            step: Step = "updated" if level else "opened"
             level = change.kind
             yield ExpectedStep(rule, step, *entity, change.time, level, None, orders)
         elif change.kind == "applied" and level:

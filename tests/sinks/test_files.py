@@ -91,7 +91,7 @@ def test_a_full_disk_stops_the_flow(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SinkError, match="Not a directory|File exists"):
+    with pytest.raises(SinkError, match=r"Not a directory|File exists"):
         FileSink(tmp_path / "file")
 
 

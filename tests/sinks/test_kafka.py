@@ -41,7 +41,7 @@ def sink(kafka: KafkaBroker, own_topics: TopicSettings) -> Iterator[KafkaSink]:
     opened.close()
 
 
-def read(broker: KafkaBroker, topic: str, partition: int = 0) -> list[Message[bytes, bytes]]:
+def read(broker: KafkaBroker, topic: str, partition: int = 0) -> list["Message[bytes, bytes]"]:
     """All records of a partition."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "test", "enable.auto.commit": False})
     _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
@@ -77,7 +77,7 @@ def test_a_dead_letter_arrives_with_the_bytes_that_could_not_be_read(
     sink.flush()
     (message,) = read(kafka, f"{own_topics.orders}.dlq")
     assert message.value() == b'{"id\xff\x00'
-    assert (message.headers() or [])[:3] == [("trace", b"\xff\x00"), ("trace", b"two"), ("empty", None)]
+    assert list(message.headers() or [])[:3] == [("trace", b"\xff\x00"), ("trace", b"two"), ("empty", None)]
     assert dict(message.headers() or [])["op_reason"] == b"not_json"
 
 
@@ -104,7 +104,10 @@ def test_a_full_queue_holds_the_flow_back_and_loses_nothing(kafka: KafkaBroker, 
     assert len(read(kafka, own_topics.alerts)) == 2_000
 
 
-def test_a_topic_that_is_not_there_is_named_at_the_start(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
+def test_a_topic_that_is_not_there_is_named_at_the_start(
+    kafka: KafkaBroker, own_topics: TopicSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.kafka._NEW_TOPIC_SECONDS", 0.5)
     wrong = msgspec.structs.replace(own_topics, alerts="no.such.topic")
     with pytest.raises(SinkError, match=r"topic no.such.topic: .* create them with `orderpulse topics create`"):
         KafkaSink(kafka_settings(kafka.bootstrap, wrong))
@@ -127,13 +130,13 @@ def test_a_topic_that_is_not_there_when_a_record_needs_it_stops_the_flow(
 def test_a_record_that_the_topic_refuses_stops_the_flow(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
     sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, compression_type="none"))
     sink.write([alert(reason="x" * 2_000_000)])
-    with pytest.raises(SinkError, match="raise max.message.bytes"):
+    with pytest.raises(SinkError, match=r"raise max.message.bytes"):
         sink.flush()
 
 
 def test_a_record_too_large_for_the_client_stops_the_flow(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
     sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, message_max_bytes="2000"))
-    with pytest.raises(SinkError, match="key card:c1: .*raise max.message.bytes"):
+    with pytest.raises(SinkError, match=r"key card:c1: .*raise max.message.bytes"):
         sink.write([alert(reason="x" * 3_000)])
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from tests.sinks.samples import ALERT, EVERY_KIND, HOLD, NOON, SNAPSHOT, alert, 
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "redis.md"
 P = "op:v1:"
 EPISODE = ALERT.episode
 MINUTE = 60_000
@@ -259,12 +261,12 @@ def test_a_password_comes_from_the_environment(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_unreachable_server_is_an_error_at_the_start() -> None:
-    with pytest.raises(SinkError, match="check redis.url and that the server is up"):
+    with pytest.raises(SinkError, match=r"check redis.url and that the server is up"):
         ReadModelSink(redis_settings(f"redis://127.0.0.1:{free_port()}/0"))
 
 
 def test_a_url_that_is_none_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(SinkError, match="correct redis.url"):
+    with pytest.raises(SinkError, match=r"correct redis.url"):
         ReadModelSink(redis_settings("localhost:6379"))
 
 
@@ -288,7 +290,7 @@ def test_a_server_that_stays_away_ends_the_flow(tmp_path: Path) -> None:
     with RedisServer.start(tmp_path) as server:
         sink = ReadModelSink(redis_settings(server.url), retry_seconds=0.5)
         server.kill()
-        with pytest.raises(SinkError, match="check redis.url and that the server is up"):
+        with pytest.raises(SinkError, match=r"check redis.url and that the server is up"):
             sink.write([ALERT])
 
 
@@ -317,3 +319,23 @@ def test_a_server_that_forgot_the_scripts_is_taught_them_again(sink: Sink, clien
     client.script_flush()
     sink.write([ALERT])
     assert client.exists(f"{P}alerts:open") == 1
+
+
+def test_the_document_has_every_key_with_its_type(sink: ReadModelSink, client: redis.Redis) -> None:
+    sink.write([*HISTORY, *EVERY_KIND])
+    sink.mark(NOON, NOON, {})
+    rows = re.findall(r"^\| `([^`]+)` \| ([a-z ]+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {re.sub(r"<\w+>", "*", name): kind for name, kind in rows}
+    written = {pattern_of(key): client.type(key) for key in client.scan_iter()}
+    assert written == {name: {"sorted set": "zset"}.get(kind, kind) for name, kind in documented.items()}
+
+
+def pattern_of(key: str) -> str:
+    """`op:v1:order:O-1:alerts` -> `order:*:alerts`."""
+    name = key.removeprefix(P)
+    first, _, rest = name.partition(":")
+    if first == "alerts":
+        return "alerts:open:*" if name.count(":") == 2 else name
+    if first in {"order", "customer"} and rest.endswith((":alerts", ":orders")):
+        return f"{first}:*:{rest.rpartition(':')[2]}"
+    return f"{first}:*" if first in {"order", "alert", "hold", "merge"} else name

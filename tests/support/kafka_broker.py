@@ -288,7 +288,7 @@ class KafkaBroker:
             self.kill()
 
     def kill(self) -> None:
-        """Ends the broker as a power failure of its process would (SIGKILL)."""
+        """Ends the broker at once (SIGKILL): nothing is closed, the next start recovers what is there."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

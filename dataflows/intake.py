@@ -1,0 +1,76 @@
+"""From a reader to deliveries: reads, routes, and puts the watermark beside what it covers."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct, field
+
+from events.batch import RawBatch
+from events.records import Record
+from operators.inputs import Chunk, GroupInput
+from operators.lateness import AFTER_TIME
+from operators.router import Router
+from operators.topology import SOURCE, Topology
+
+
+class Delivery(Struct, gc=False):
+    """What one read gives the stages: per stage and key group its input; and records for the sinks."""
+
+    inputs: dict[str, dict[int, GroupInput]]
+    records: list[Record]
+    events: dict[str, int] = field(default_factory=dict)
+    late: dict[str, int] = field(default_factory=dict)
+    forced: int = 0
+
+
+class Intake:
+    """One source of a topology: judges and sorts what it is given; see ``operators.router``.
+
+    ``until`` (epoch ms) lets time go on beyond the last event once bounded input has ended.
+    """
+
+    def __init__(self, plan: Topology, partitions: Iterable[str], *, number: int = 0, until: int | None = None) -> None:
+        self._plan = plan
+        self._origin = f"{SOURCE}/{number}"
+        self._until = until
+        self.router = Router(plan.environment.settings.time, plan.environment.groups, plan.routes)
+        self.router.expect(partitions)
+        self._sent = self.router.watermark
+
+    def take(self, batches: Sequence[RawBatch]) -> Delivery:
+        """Route what was read. Every key group hears of a watermark that moved, others only of what is theirs."""
+        chunks: dict[str, dict[int, list[Chunk]]] = {stage: {} for stage in self._plan.stages}
+        delivery = Delivery({}, [])
+        for batch in batches:
+            routed = self.router.route(batch)
+            delivery.records.extend(routed.dead)
+            delivery.forced += routed.forced
+            if routed.events:
+                delivery.events[batch.topic] = delivery.events.get(batch.topic, 0) + routed.events
+            if routed.late:
+                delivery.late[batch.topic] = delivery.late.get(batch.topic, 0) + routed.late
+            for stage, by_group in routed.chunks.items():
+                for group, chunk in by_group.items():
+                    chunks[stage].setdefault(group, []).append(chunk)
+        watermark = self._watermark()
+        moved = watermark > self._sent
+        self._sent = max(self._sent, watermark)
+        for stage, of_stage in chunks.items():
+            groups: Iterable[int] = range(self._plan.environment.groups) if moved else of_stage
+            delivery.inputs[stage] = {
+                group: GroupInput(self._origin, self._sent, chunks=of_stage.get(group, ())) for group in groups
+            }
+        return delivery
+
+    def _watermark(self) -> int:
+        watermark = self.router.watermark
+        ended = all(clock.watermark == AFTER_TIME for clock in self.router.clocks.values())
+        return max(watermark, self._until) if ended and self._until is not None else watermark
+
+    @property
+    def watermark(self) -> int:
+        """How far the stages have been told that time is."""
+        return self._sent
+
+    def resume(self) -> None:
+        """After the router was restored: its watermark is the one that the stages know."""
+        self._sent = self.router.watermark

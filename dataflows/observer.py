@@ -1,0 +1,60 @@
+"""Turns what passes through a run into metrics and into the counts of its summary."""
+
+from collections.abc import Callable, Iterable
+
+from dataflows.intake import Delivery, Intake
+from operators.inputs import Counts, GroupOutput
+from operators.lateness import BEFORE_TIME
+from sinks.metrics import Metrics
+from sources.reader import Reader
+
+
+class Observer:
+    """Counts once per read and once per activation of a stage, never per event."""
+
+    def __init__(self, metrics: Metrics, now: Callable[[], int]) -> None:
+        self._metrics = metrics
+        self._now = now
+        self._groups: dict[str, dict[int, Counts]] = {}
+        self.events = 0
+        self.late = 0
+        self.forced = 0
+        self.duplicates = 0
+        self.watermark = BEFORE_TIME
+
+    def delivery(self, delivery: Delivery, reader: Reader, intake: Intake) -> None:
+        """What the source read, how far behind it is, and how old its newest event is."""
+        metrics = self._metrics
+        for topic, count in delivery.events.items():
+            metrics.add("orderpulse_events_total", count, topic=topic)
+            self.events += count
+        for topic, count in delivery.late.items():
+            metrics.add("orderpulse_late_events_total", count, topic=topic)
+            self.late += count
+        self.forced += delivery.forced
+        newest = intake.router.last_applied
+        if delivery.events and newest != BEFORE_TIME:
+            metrics.observe("orderpulse_event_time_delay_seconds", (self._now() - newest) / 1000)
+        for partition, records in getattr(reader, "lag", dict)().items():
+            topic, _, number = partition.rpartition("/")
+            metrics.set("orderpulse_source_lag_records", records, topic=topic, partition=number)
+
+    def stage(self, stage: str, outputs: Iterable[tuple[int, GroupOutput]], watermark: int) -> None:
+        """What a stage's key groups did, and what they hold now."""
+        groups = self._groups.setdefault(stage, {})
+        applied = duplicates = 0
+        for number, output in outputs:
+            groups[number] = output.counts
+            applied += output.counts.applied
+            duplicates += output.counts.duplicates
+        metrics = self._metrics
+        if applied:
+            metrics.add("orderpulse_events_applied_total", applied, stage=stage)
+        if duplicates:
+            metrics.add("orderpulse_duplicates_total", duplicates, stage=stage)
+            self.duplicates += duplicates
+        metrics.set("orderpulse_buffered_events", sum(counts.buffered for counts in groups.values()), stage=stage)
+        metrics.set("orderpulse_state_entries", sum(counts.entries for counts in groups.values()), stage=stage)
+        if watermark != BEFORE_TIME:
+            metrics.set("orderpulse_watermark_seconds", watermark / 1000, stage=stage)
+            self.watermark = watermark

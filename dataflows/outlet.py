@@ -1,0 +1,65 @@
+"""Where the records of a run go: all its sinks, and the metrics that count them."""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from events.records import AlertRecord, DeadLetterRecord, DiffRecord, HoldRecord, Record
+from sinks.metrics import Metrics
+from sinks.sink import Sink, SinkError
+
+
+class Outlet:
+    """Writes every record to every sink; each keeps what is for it."""
+
+    def __init__(self, sinks: Sequence[Sink], metrics: Metrics, mark: Callable[[int], None] | None = None) -> None:
+        self._sinks = sinks
+        self._metrics = metrics
+        self._mark = mark
+        self._closed = False
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Hand records to all sinks; raises SinkError."""
+        for sink in self._sinks:
+            name = type(sink).__name__
+            start = perf_counter()
+            try:
+                sink.write(records)
+            except SinkError:
+                self._metrics.add("orderpulse_sink_errors_total", sink=name)
+                raise
+            self._metrics.observe("orderpulse_sink_write_seconds", perf_counter() - start, sink=name)
+        self._count(records)
+
+    def mark(self, watermark: int) -> None:
+        """All records up to this watermark (epoch ms) have been handed over."""
+        if self._mark is not None:
+            self._mark(watermark)
+
+    def close(self) -> None:
+        """Flush and close all sinks; the first error is raised after all were tried."""
+        if self._closed:
+            return
+        self._closed = True
+        errors = []
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except SinkError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _count(self, records: Sequence[Record]) -> None:
+        add = self._metrics.add
+        for record in records:
+            match record:
+                case AlertRecord(rule=rule, step=step, severity=severity):
+                    add("orderpulse_alerts_total", rule=rule, step=step, severity=severity)
+                case DiffRecord(target=target):
+                    add("orderpulse_diffs_total", target=target)
+                case HoldRecord(status=status):
+                    add("orderpulse_holds_total", status=status)
+                case DeadLetterRecord(reason=reason):
+                    add("orderpulse_dead_letters_total", reason=reason)
+                case _:
+                    pass

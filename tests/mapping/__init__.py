@@ -1,0 +1,1 @@
+"""Mapping profiles: values, records, shipped profiles."""

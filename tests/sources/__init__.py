@@ -1,0 +1,1 @@
+"""The readers: files, Kafka, and what fills its topics."""
