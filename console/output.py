@@ -9,7 +9,6 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +39,7 @@ def print_json(value: Any) -> None:
 
 def warn(text: str) -> None:
     """Something that the user should know, beside the result."""
-    to_stderr().print(Text.assemble(("warning: ", "yellow"), text))
+    to_stderr().print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
 def complain(what: str, remedy: str = "") -> None:
@@ -48,12 +47,12 @@ def complain(what: str, remedy: str = "") -> None:
     console = to_stderr()
     console.print(Text.assemble(("error: ", "bold red"), what), soft_wrap=True)
     if remedy:
-        console.print(Padding(Text.assemble(("to do: ", "bold"), remedy), (0, 0, 0, 2)))
+        console.print(Text.assemble(("  to do: ", "bold"), remedy), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, numbers: Iterable[str] = ()) -> Table:
-    """A plain table; the columns in ``numbers`` are aligned to the right."""
-    result = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    """A plain table; the columns in ``numbers`` are aligned to the right. Without any name it has no header."""
+    result = Table(box=None, show_header=any(columns), pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     right = set(numbers)
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in right else "left"

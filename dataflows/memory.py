@@ -1,4 +1,4 @@
-"""The in-memory driver: the same stages without Bytewax, in virtual time. For tests, explanations and quick backtests."""
+"""The in-memory driver: the same stages without Bytewax, in virtual time; for tests, explanations, quick backtests."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

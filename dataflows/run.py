@@ -154,7 +154,7 @@ def _serve_and_run(
             on_serving(server.port)
     try:
         with control.stopped_by_signals():
-            cli_main(flow)
+            cli_main(flow)  # type: ignore[no-untyped-call]
     except BaseException:
         # Bytewax wraps the error and loses its text; the first one is what the owner wants to read.
         if control.failure is not None:

@@ -9,7 +9,16 @@ from msgspec import Struct
 
 from events.json_schemas import TOPIC_TITLES, described, file_name
 from events.model import type_name
-from events.topics import INPUT_TOPICS, OUTPUTS, InputTopic, Output, kinds_of
+from events.topics import (
+    CE_SOURCE,
+    DEAD_LETTER_HEADERS,
+    INPUT_TOPICS,
+    OPTIONAL_DEAD_LETTER_HEADERS,
+    OUTPUTS,
+    InputTopic,
+    Output,
+    kinds_of,
+)
 
 Node = dict[str, Any]
 
@@ -108,7 +117,8 @@ def _output_messages() -> Node:
     messages: Node = {}
     for output in OUTPUTS:
         key = f"The record's `{output.key}`."
-        messages[output.name] = _message(output.name, output.record, key) | {"headers": _cloudevents_headers(output)}
+        message = _message(output.name, output.record, key)
+        messages[output.name] = message | (_original(output) if output.original else _cloud_event(output))
     return messages
 
 
@@ -125,25 +135,39 @@ def _message(name: str, kind: type[Struct], key: str) -> Node:
     }
 
 
-def _cloudevents_headers(output: Output) -> Node:
+def _cloud_event(output: Output) -> Node:
     """CloudEvents 1.0 in binary mode: the attributes are Kafka headers, the payload is the record."""
-    always = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject"]
-    time = f"The record's `{output.time}` as RFC 3339 in UTC"
-    if output.time == "arrival":
-        time += "; absent where the arrival is not known"
-    else:
-        always.append("ce_time")
+    properties: Node = {
+        "ce_specversion": {"type": "string", "const": "1.0"},
+        "ce_id": {"type": "string", "description": "The record's `id`: a record written twice has it twice."},
+        "ce_source": {"type": "string", "const": CE_SOURCE},
+        "ce_type": {"type": "string", "const": output.ce_type},
+        "ce_subject": {"type": "string", "description": f"The record's `{output.key}`, also the Kafka key."},
+        "ce_time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "The record's `time`, event time, as RFC 3339 in UTC.",
+        },
+        "content-type": {"type": "string", "const": "application/json"},
+    }
+    return {"headers": {"type": "object", "required": list(properties), "properties": properties}}
+
+
+def _original(output: Output) -> Node:
+    """The bytes and headers that came in; what was wrong with them stands in headers behind those."""
+    key = f"The `op_{output.key}` header, so that one partition's dead letters keep their order."
     return {
-        "type": "object",
-        "required": [*always, "content-type"],
-        "properties": {
-            "ce_specversion": {"type": "string", "const": "1.0"},
-            "ce_id": {"type": "string", "description": "The record's `id`: a record written twice has it twice."},
-            "ce_source": {"type": "string", "const": "orderpulse"},
-            "ce_type": {"type": "string", "const": output.ce_type},
-            "ce_subject": {"type": "string", "description": f"The record's `{output.key}`, also the Kafka key."},
-            "ce_time": {"type": "string", "format": "date-time", "description": f"{time}."},
-            "content-type": {"type": "string", "const": "application/json"},
+        "summary": "An input record that could not be used: its original bytes, and no CloudEvent.",
+        "description": "The headers that the record came with stand first, untouched. Where a name comes more than "
+        f"once, the last one counts. The record of the same name, with the schema {file_name(output.name)}, is written "
+        "to files only.",
+        "contentType": "application/octet-stream",
+        "payload": {"description": "The bytes as they came; what they are is not known."},
+        "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": BINDING_VERSION}},
+        "headers": {
+            "type": "object",
+            "required": [name for name in DEAD_LETTER_HEADERS if name not in OPTIONAL_DEAD_LETTER_HEADERS],
+            "properties": {name: {"type": "string", "description": said} for name, said in DEAD_LETTER_HEADERS.items()},
         },
     }
 

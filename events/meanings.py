@@ -8,7 +8,7 @@ from msgspec import Struct
 from events import model, records
 
 _VERSION = "The order's version that this makes: 1 for the first, then one more for each change."
-_RECORD_ID = "Made from what the record says; the same events give the same id."
+_SAME_ID = "The same events give the same id."
 _OPERATOR = "The person or account that did it; null where the source did not say."
 
 MEANINGS: dict[type[Struct], dict[str, str]] = {
@@ -136,12 +136,13 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "en": "The text in English.",
     },
     records.AlertRecord: {
-        "id": _RECORD_ID,
+        "id": f"`<episode>#<step_number>`. {_SAME_ID}",
         "rule": "The name of the rule, e.g. `stage_timeout`.",
         "rule_version": "The version of the rule's settings that judged.",
         "step": "What happened to the alert.",
         "step_number": "1 for the step that opened it, then one more for each step.",
-        "episode": "The same text on all steps of one alert.",
+        "episode": "The same on all steps of one alert: `<rule>/<entity_type>/<entity_id>/<opened_at>`, with `/<variant>` "
+        "behind it where one entity can have several at a time.",
         "entity_type": "What kind of thing the alert is about, e.g. `order`, `card`.",
         "entity_id": "The thing it is about. Cards, phones and addresses stand here as keyed hashes.",
         "severity": "How urgent it is.",
@@ -158,7 +159,7 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "since": "When it asked.",
     },
     records.HoldRecord: {
-        "id": _RECORD_ID,
+        "id": f"`hold/<order_id>/<version>`. {_SAME_ID}",
         "order_id": "The order that is held or free.",
         "version": "1 for the first record of the order, then one more for each.",
         "status": "Whether the order may ship.",
@@ -173,7 +174,7 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "new": "The value now.",
     },
     records.VersionRecord: {
-        "id": _RECORD_ID,
+        "id": f"`<order_id>/v<version>`. {_SAME_ID}",
         "order_id": "The order that changed.",
         "version": _VERSION,
         "time": "When it changed.",
@@ -184,7 +185,7 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "changes": "The fields that really changed.",
     },
     records.DiffRecord: {
-        "id": _RECORD_ID,
+        "id": f"`<order_id>/v<version>/<target>`. {_SAME_ID}",
         "target": "The system that has to take it over.",
         "order_id": "The order that changed.",
         "version": _VERSION,
@@ -197,7 +198,7 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "actions": "What the new status asks the target to do, from the status map.",
     },
     records.LateRecord: {
-        "id": _RECORD_ID,
+        "id": f"`late/<source>/<event_id>`. {_SAME_ID}",
         "source": "The `source` of the late event.",
         "event_id": "The `id` of the late event.",
         "event_type": "The `type` of the late event.",
@@ -207,8 +208,8 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "event": "The event as it was read.",
     },
     records.DeadLetterRecord: {
-        "id": _RECORD_ID,
-        "topic": "The kind of input it stood in.",
+        "id": f"`<partition>@<position>`. {_SAME_ID}",
+        "topic": "The input topic it stood in; `files` for files.",
         "partition": "The file, or the topic and partition, it stood in.",
         "position": "Where it stood: byte offset in a file, offset in Kafka.",
         "reason": "Why it could not be used, as a word for programs.",

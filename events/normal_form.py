@@ -41,9 +41,7 @@ def risk_key(kind: str, value: str, key: bytes) -> str:
 
 def normal_phone(text: str) -> str:
     """Digits only, without China's country code: ``+86 138-0000-1234`` and ``13800001234`` are one."""
-    digits = _NOT_DIGIT.sub("", text)
-    if digits.startswith("00"):
-        digits = digits[2:]
+    digits = _NOT_DIGIT.sub("", text).removeprefix("00")
     if len(digits) == 13 and digits.startswith("861"):
         digits = digits[2:]
     return digits

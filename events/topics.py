@@ -35,20 +35,36 @@ _TOPIC_OF_KIND: dict[type[Event], InputTopic] = {
 }
 
 
+CE_SOURCE = "/orderpulse"
+
+# What stands behind the headers that a dead letter came with, by name.
+DEAD_LETTER_HEADERS: dict[str, str] = {
+    "op_reason": "Why it could not be used, as a word for programs.",
+    "op_detail": "The same in a sentence, with the field.",
+    "op_remedy": "What to do about it.",
+    "op_partition": "The topic and partition, or the file, it stood in.",
+    "op_position": "Where it stood: offset in Kafka, byte offset in a file.",
+    "op_arrival": "When it arrived, as RFC 3339 in UTC; absent where the log does not say.",
+}
+OPTIONAL_DEAD_LETTER_HEADERS = frozenset({"op_arrival"})
+
+
 @dataclass(frozen=True)
 class Output:
     """One kind of output record on its way out.
 
-    ``topic`` is its entry in ``[kafka.topics]``; ``dlq_suffix`` is appended to the name of each input topic. ``key``
-    names the record's field that is the Kafka key and the CloudEvents subject, ``time`` the one that is ``ce_time``.
+    ``file`` is its name in a directory of results. ``topic`` is its entry in ``[kafka.topics]``; ``dlq_suffix`` is
+    appended to the name of each input topic. ``key`` names the record's field that is the Kafka key and the CloudEvents
+    subject. ``original``: in Kafka no CloudEvent, but the bytes and headers that came in.
     """
 
     name: str
     record: type[Struct]
+    file: str
     topic: str
     key: str
-    time: str = "time"
     compacted: bool = False
+    original: bool = False
 
     @property
     def ce_type(self) -> str:
@@ -57,12 +73,12 @@ class Output:
 
 
 OUTPUTS: tuple[Output, ...] = (
-    Output("alert", AlertRecord, topic="alerts", key="entity_id"),
-    Output("hold", HoldRecord, topic="holds", key="order_id", compacted=True),
-    Output("version", VersionRecord, topic="versions", key="order_id"),
-    Output("diff", DiffRecord, topic="diffs", key="order_id"),
-    Output("late", LateRecord, topic="late", key="entity_id"),
-    Output("dead_letter", DeadLetterRecord, topic="dlq_suffix", key="partition", time="arrival"),
+    Output("alert", AlertRecord, "alerts.ndjson", topic="alerts", key="entity_id"),
+    Output("hold", HoldRecord, "holds.ndjson", topic="holds", key="order_id", compacted=True),
+    Output("version", VersionRecord, "versions.ndjson", topic="versions", key="order_id"),
+    Output("diff", DiffRecord, "diffs.ndjson", topic="diffs", key="order_id"),
+    Output("late", LateRecord, "late.ndjson", topic="late", key="entity_id"),
+    Output("dead_letter", DeadLetterRecord, "dead_letters.ndjson", topic="dlq_suffix", key="partition", original=True),
 )
 
 

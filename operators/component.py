@@ -40,10 +40,9 @@ class Context:
         """Wake this component for ``key`` before anything that happens at ``due`` or later."""
         self._timers.arm(self._slot, key, due)
 
-    def publish(self, fact: object, at: int) -> None:
-        """Tell the components of this stage, in this key group, at once."""
-        for handler in self.subscribers.get(type(fact), ()):
-            handler(fact, at)
+    def subscribed(self, fact: type) -> tuple[Handler, ...]:
+        """Who wants facts of a type; whoever publishes them asks once, and calls these for each fact."""
+        return self.subscribers.get(fact, ())
 
     def send(self, stage: str, note: Note) -> None:
         """Send a note to ``note.key`` in another stage."""
@@ -60,6 +59,12 @@ class Context:
     def emit(self, record: Record) -> None:
         """Write a record."""
         self.output.records.append(record)
+
+
+def tell(hearers: tuple[Handler, ...], fact: object, at: int) -> None:
+    """Publish a fact to those who want it, at once."""
+    for hear in hearers:
+        hear(fact, at)
 
 
 class Component:
@@ -84,6 +89,9 @@ class Component:
     def handlers(self) -> Mapping[type, Handler]:
         """What it wants to hear."""
         raise NotImplementedError
+
+    def connect(self) -> None:
+        """All components of the stage exist: ask who wants to hear what this one publishes."""
 
     def on_timer(self, key: str, due: int) -> None:
         """Its timer for ``key`` fires; everything before ``due`` has happened. Timers may come when nothing is due."""
@@ -127,7 +135,7 @@ class StatefulComponent(Component, Generic[S]):
 
     def restore(self, snapshot: bytes) -> None:
         """Take over all states."""
-        self.states = msgspec.msgpack.decode(snapshot, type=dict[str, self.state_type])
+        self.states = msgspec.msgpack.decode(snapshot, type=dict[str, self.state_type])  # type: ignore[name-defined]
 
 
 class Alerts(Struct, frozen=True):
@@ -137,7 +145,7 @@ class Alerts(Struct, frozen=True):
     rule: str
     version: int
 
-    def step(
+    def step(  # noqa: PLR0913 - a step of an alert has that many facts, all but two by keyword
         self,
         step: Step,
         at: int,
@@ -152,7 +160,7 @@ class Alerts(Struct, frozen=True):
         evidence: Mapping[str, Any],
         variant: str = "",
     ) -> str:
-        """Send one step; returns the episode. ``entity`` is (type, id); ``variant`` tells episodes of one entity apart."""
+        """Send one step; returns the episode. ``entity`` is (type, id); ``variant`` parts episodes of one entity."""
         entity_type, entity_id = entity
         episode = self.episode(entity, opened_at, variant)
         note = AlertStep(

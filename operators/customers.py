@@ -58,7 +58,5 @@ class CustomerOrders(Component):
 
     def _tell(self, order_id: str, order: OrderState, what: What, event_id: str, at: int) -> None:
         if order.customer_id is not None:
-            note = CustomerOrder(
-                at, order_id, f"customer:{order.customer_id}", order_id, what, order.address, event_id
-            )
+            note = CustomerOrder(at, order_id, f"customer:{order.customer_id}", order_id, what, order.address, event_id)
             self.context.send("entities", note)

@@ -1,5 +1,6 @@
 """The heart: one key group of one stage, applying what it is fed in event-time order."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -13,8 +14,8 @@ from operators.dead_letters import dead_letter
 from operators.duplicates import Duplicates, DuplicatesSnapshot
 from operators.inputs import Chunk, GroupInput, GroupOutput
 from operators.lateness import BEFORE_TIME
-from operators.messages import Entry, Late, entity_of
-from operators.ordering import Ordering
+from operators.messages import NOTES, Entry, Late, entity_of
+from operators.ordering import Ordering, entry_time
 from operators.timers import Timers, TimersSnapshot
 from operators.watermark import Origins
 
@@ -58,8 +59,11 @@ class KeyGroup:
         self._contexts = [Context(environment, stage, slot, self._timers) for slot in range(len(components))]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
         self._table = _subscribers(self._components)
-        for context in self._contexts:
+        for component, context in zip(self._components, self._contexts, strict=True):
             context.subscribers = self._table
+            component.connect()
+        self._events = {kind: handlers for kind, handlers in self._table.items() if issubclass(kind, Event)}
+        self._notes = {kind: self._table.get(kind, ()) for kind in NOTES}
         self._settlers = [part for part in self._components if type(part).on_advanced is not Component.on_advanced]
         self._buffer: list[Any] = []
         self.watermark = BEFORE_TIME
@@ -129,38 +133,41 @@ class KeyGroup:
 
     def _release(self, watermark: int) -> list[Any]:
         """The buffered entries that the watermark covers, in the order in which they are applied."""
-        ready = [entry for entry in self._buffer if entry.time <= watermark]
-        if not ready:
-            return ready
-        if len(ready) == len(self._buffer):
-            self._buffer = []
+        buffer = self._buffer
+        buffer.sort(key=entry_time)
+        covered = bisect_right(buffer, watermark, key=entry_time)
+        if covered == len(buffer):
+            ready, self._buffer = buffer, []
         else:
-            self._buffer = [entry for entry in self._buffer if entry.time > watermark]
-        return self._ordering.sorted(ready)
+            ready, self._buffer = buffer[:covered], buffer[covered:]
+        return self._ordering.settled(ready)
 
     def _walk(self, ready: list[Any], watermark: int) -> None:
         """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
-        heap, table = self._timers.heap, self._table
+        heap, notes, events = self._timers.heap, self._notes, self._events
         seen = self._duplicates.seen
-        counts = self._output.counts
+        applied = duplicates = 0
         for entry in ready:
             at = entry.time
             while heap and heap[0][0] <= at:
                 self._fire()
-            message = entry
-            if isinstance(entry, Late):
-                message = entry.event
-            if isinstance(message, Event):
-                if seen(message.source, message.id, at):
-                    counts.duplicates += 1
+            handlers = notes.get(type(entry))
+            if handlers is None:
+                event = entry.event if type(entry) is Late else entry
+                if seen(event.source, event.id, at):
+                    duplicates += 1
                     continue
-                counts.applied += 1
-                if message is not entry:
-                    self._output.records.append(_late_record(message, at))
-            for handler in table.get(type(message), ()):
-                handler(message, at)
+                applied += 1
+                if event is not entry:
+                    self._output.records.append(_late_record(event, at))
+                handlers = events.get(type(event), ())
+                entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
+            for handler in handlers:
+                handler(entry, at)
         while heap and heap[0][0] <= watermark + 1:
             self._fire()
+        self._output.counts.applied += applied
+        self._output.counts.duplicates += duplicates
 
     def _fire(self) -> None:
         timer = self._timers.pop()
@@ -198,8 +205,9 @@ class KeyGroup:
         mine = [component.name for component in self._components]
         if snapshot.version != SNAPSHOT_VERSION or snapshot.slots != mine:
             raise SnapshotError(
-                f"the snapshot has version {snapshot.version} and the parts {', '.join(snapshot.slots)}; this run has "
-                f"version {SNAPSHOT_VERSION} and {', '.join(mine)}: use the settings it was written with, or a new store"
+                f"the snapshot has version {snapshot.version} and the parts {', '.join(snapshot.slots)}; this run "
+                f"has version {SNAPSHOT_VERSION} and {', '.join(mine)}: use the settings it was "
+                "written with, or a new store"
             )
         self.watermark = snapshot.watermark
         self._buffer = list(snapshot.buffer)

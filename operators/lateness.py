@@ -23,9 +23,9 @@ class PartitionClock:
     """The clock of one partition.
 
     ``largest`` is the largest event time of its records, ``last_applied`` the latest time at which one is applied.
-    ``bound`` is the earliest event time that a record of this partition may still be applied at, given what the log holds
-    so far; every record to come is applied at ``bound`` or later, so the watermark stands one millisecond before it.
-    Lateness is a property of the log: it does not depend on when or how fast the log is read.
+    ``bound`` is the earliest event time that a record of this partition may still be applied at, given what the log
+    holds so far; every record to come is applied at ``bound`` or later, so the watermark stands one millisecond
+    before it. Lateness is a property of the log: it does not depend on when or how fast the log is read.
     """
 
     def __init__(self, settings: TimeSettings) -> None:
@@ -33,23 +33,41 @@ class PartitionClock:
         self._idle_delay = int(settings.idle_delay)
         self._future_tolerance = int(settings.future_tolerance)
         self._max_advance = int(settings.max_advance)
+        self._earliest, self._latest = int(settings.earliest), int(settings.latest)
+        self.forced = 0
         self.largest = BEFORE_TIME
         self.last_applied = BEFORE_TIME
         self.idle_until = BEFORE_TIME
         self.finished = False
 
-    def is_future(self, time: int, arrival: int | None) -> bool:
-        """Whether an event claims to be from the future: it must not move the clock."""
-        if arrival is not None:
-            return time > arrival + self._future_tolerance
-        return self.largest != BEFORE_TIME and time > self.largest + self._max_advance
+    def judge(self, time: int, arrival: int | None) -> int | None:
+        """The bound of a record with this event time: late when its time is older; the clock moves on.
 
-    def bound(self, arrival: int | None) -> int:
-        """The earliest time at which the next record can be applied; an older one is late."""
-        bound = self.largest - self._out_of_orderness
+        None when the record has no place in time: outside of ``earliest`` and ``latest``, or from the future. Such a
+        record does not move the clock.
+        """
+        largest = self.largest
+        bound = largest - self._out_of_orderness
         if arrival is not None and arrival - self._idle_delay > bound:
             bound = arrival - self._idle_delay
+        if bound < self.idle_until:
+            bound = self.idle_until
+            self.forced += time < bound
+        if time > largest:
+            if not self._earliest <= time < self._latest or time > self._farthest(arrival):
+                return None
+            self.largest = time
+        if time < bound:
+            if time < self._earliest:
+                return None
+            if bound > self.last_applied:
+                self.last_applied = bound
         return bound
+
+    def _farthest(self, arrival: int | None) -> int:
+        if arrival is not None:
+            return arrival + self._future_tolerance
+        return AFTER_TIME if self.largest == BEFORE_TIME else self.largest + self._max_advance
 
     def idle(self, end_confirmed_at: int) -> None:
         """The log held nothing more at that wall time: time goes on without events."""

@@ -137,6 +137,7 @@ AnyNote = (
     | AlertStep
     | HoldWanted
 )
+NOTES: tuple[type[Note], ...] = AnyNote.__args__
 Entry = AnyEvent | Late | AnyNote
 
 

@@ -196,9 +196,7 @@ class OrderDocument(StatefulComponent[Document]):
         document = self._document(fact.order_id)
         old = document.fields
         changes = tuple(
-            FieldChange(name, old.get(name), value)
-            for name, value in sorted(pending.items())
-            if old.get(name) != value
+            FieldChange(name, old.get(name), value) for name, value in sorted(pending.items()) if old.get(name) != value
         )
         if not changes:
             return

@@ -19,8 +19,8 @@ class Parcel(Struct, gc=False):
 class OrderState(Struct):
     """One order. ``skipped`` holds (parcel or "", target) of moves that may be caught up on.
 
-    ``first_parcel`` is the one parcel named so far, ``before`` where the order stood before that; both only matter until
-    a second parcel is named. ``parcels`` is None while the order is one unit.
+    ``first_parcel`` is the one parcel named so far, ``before`` where the order stood before that; both only matter
+    until a second parcel is named. ``parcels`` is None while the order is one unit.
     """
 
     stage: str | None = None

@@ -18,7 +18,7 @@ from events.model import (
     WaybillPrinted,
 )
 from events.normal_form import address_key, risk_key
-from operators.component import Context, Environment, Handler, StatefulComponent
+from operators.component import Context, Environment, Handler, StatefulComponent, tell
 from operators.order_state import (
     EventApplied,
     FieldsChanged,
@@ -75,25 +75,45 @@ class OrderTruth(StatefulComponent[OrderState]):
             LogisticsScan: self.on_scan,
         }
 
+    def connect(self) -> None:
+        """Facts that nobody wants are not made."""
+        wanted = self.context.subscribed
+        self._opened = wanted(OrderOpened)
+        self._moved = wanted(StageMoved)
+        self._split_up = wanted(OrderSplitUp)
+        self._illegal = wanted(IllegalMove)
+        self._status_reported = wanted(StatusReported)
+        self._fields_changed = wanted(FieldsChanged)
+        self._paid = wanted(Paid)
+        self._refused = wanted(PaymentRefused)
+        self._printed = wanted(Printed)
+        self._scanned = wanted(Scanned)
+        self._closed = wanted(OrderClosed)
+        self._forgotten = wanted(OrderForgotten)
+        self._applied = wanted(EventApplied)
+
     def on_created(self, event: OrderCreated, at: int) -> None:
         """A new order, or one more announcement of an order that is there."""
         order = self._order(event.order_id, at)
         verdict = self._machine.judge(order.stage, self._machine.initial)
         if verdict is Verdict.APPLIED:
             self._take_details(order, event)
-            self.context.publish(OrderOpened(event.order_id, order, event), at)
+            if self._opened:
+                tell(self._opened, OrderOpened(event.order_id, order, event), at)
             self._enter(event.order_id, order, None, self._machine.initial, event, at)
             self._catch_up(event.order_id, order, event, at)
         elif verdict is not Verdict.REPEATED:
             self._refuse(event.order_id, order, None, self._machine.initial, verdict, event, at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_stage(self, event: OrderStage, at: int) -> None:
         """Somebody says that the order reached a stage."""
         order = self._order(event.order_id, at)
         self._note_parcel(event.order_id, order, event.parcel_id, event, at)
         self._move(event.order_id, order, event.parcel_id, event.stage, event, at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_changed(self, event: OrderChanged, at: int) -> None:
         """New values of fields."""
@@ -110,8 +130,10 @@ class OrderTruth(StatefulComponent[OrderState]):
             order.address = fields.address_key
         elif fields.address is not UNSET:
             order.address = address_key(fields.address, self._hash_key)
-        self.context.publish(FieldsChanged(event.order_id, order, event, order.address != old_address), at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._fields_changed:
+            tell(self._fields_changed, FieldsChanged(event.order_id, order, event, order.address != old_address), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_split(self, event: OrderSplit, at: int) -> None:
         """The order is going to ship in several parcels."""
@@ -122,29 +144,36 @@ class OrderTruth(StatefulComponent[OrderState]):
                 order.parcels = {}
                 order.before = Parcel(order.stage, order.entered_at, order.entered_by)
             self._add_parcels(event.order_id, order, new, event, at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_payment(self, event: PaymentSucceeded, at: int) -> None:
         """Money arrived."""
         order = self._order(event.order_id, at)
         if event.card:
             order.card = risk_key("card", event.card, self._hash_key)
-        self.context.publish(Paid(event.order_id, order, event), at)
+        if self._paid:
+            tell(self._paid, Paid(event.order_id, order, event), at)
         if self._payment_stage:
             self._move(event.order_id, order, None, self._payment_stage, event, at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_refused(self, event: PaymentFailed, at: int) -> None:
         """A payment did not go through."""
         order = self._order(event.order_id, at)
-        self.context.publish(PaymentRefused(event.order_id, order, event), at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._refused:
+            tell(self._refused, PaymentRefused(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_printed(self, event: WaybillPrinted, at: int) -> None:
         """A waybill was printed."""
         order = self._order(event.order_id, at)
-        self.context.publish(Printed(event.order_id, order, event), at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._printed:
+            tell(self._printed, Printed(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_status(self, event: SystemStatus, at: int) -> None:
         """A system reports its own raw status."""
@@ -154,24 +183,26 @@ class OrderTruth(StatefulComponent[OrderState]):
         if old != event.status:
             statuses[event.system] = event.status
             order.changed_at = at
-            self.context.publish(
-                StatusReported(event.order_id, order, event, event.system, old, event.status), at
-            )
+            if self._status_reported:
+                tell(self._status_reported, StatusReported(event.order_id, order, event, event.system, old, event.status), at)
         rule = self._rules.get(event.system, {}).get(event.status)
         if rule is not None and rule.stage is not None:
             self._note_parcel(event.order_id, order, event.parcel_id, event, at)
             self._move(event.order_id, order, event.parcel_id, rule.stage, event, at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_scan(self, event: LogisticsScan, at: int) -> None:
         """A carrier scanned a parcel."""
         order = self._order(event.order_id, at)
         self._note_parcel(event.order_id, order, event.parcel_id, event, at)
-        self.context.publish(Scanned(event.order_id, order, event), at)
+        if self._scanned:
+            tell(self._scanned, Scanned(event.order_id, order, event), at)
         target = self._scans.get(event.scan)
         if target is not None:
             self._move(event.order_id, order, event.parcel_id, target, event, at)
-        self.context.publish(EventApplied(event.order_id, order, event), at)
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_timer(self, key: str, due: int) -> None:
         """Forget an order whose retention has passed."""
@@ -181,7 +212,8 @@ class OrderTruth(StatefulComponent[OrderState]):
         forget_at = (order.changed_at if order.stage is None else order.entered_at) + self._retention
         if due >= forget_at:
             del self.states[key]
-            self.context.publish(OrderForgotten(key), due)
+            if self._forgotten:
+                tell(self._forgotten, OrderForgotten(key), due)
         else:
             self.context.arm(key, forget_at)
 
@@ -207,9 +239,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         order.device = event.device or ""
         order.address = event.address_key or (address_key(event.address, key) if event.address else "")
 
-    def _move(
-        self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int
-    ) -> None:
+    def _move(self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int) -> None:
         """Judge a move of the order, one parcel, or all parcels; apply or refuse it."""
         if order.parcels is None:
             verdict = self._machine.judge(order.stage, target)
@@ -237,23 +267,21 @@ class OrderTruth(StatefulComponent[OrderState]):
                 return verdict
         return Verdict.SKIPPED
 
-    def _enter(
-        self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int
-    ) -> None:
+    def _enter(self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int) -> None:
         """Apply a move that was judged; the order follows its parcels."""
         order.changed_at = at
         if parcel is not None and order.parcels is not None:
             unit = order.parcels[parcel]
             before, entered_at = unit.stage, unit.entered_at
             unit.stage, unit.entered_at, unit.entered_by = target, at, event.id
-            self.context.publish(
-                StageMoved(order_id, order, event, parcel, before, target, entered_at), at
-            )
+            if self._moved:
+                tell(self._moved, StageMoved(order_id, order, event, parcel, before, target, entered_at), at)
             self._follow_parcels(order_id, order, event, at)
             return
         before, entered_at = order.stage, order.entered_at
         order.stage, order.entered_at, order.entered_by = target, at, event.id
-        self.context.publish(StageMoved(order_id, order, event, None, before, target, entered_at), at)
+        if self._moved:
+            tell(self._moved, StageMoved(order_id, order, event, None, before, target, entered_at), at)
         if self._machine.is_terminal(target):
             self._close(order_id, order, event, at)
 
@@ -264,12 +292,14 @@ class OrderTruth(StatefulComponent[OrderState]):
             return
         before, entered_at = order.stage, order.entered_at
         order.stage, order.entered_at, order.entered_by = least, at, event.id
-        self.context.publish(StageMoved(order_id, order, event, None, before, least, entered_at), at)
+        if self._moved:
+            tell(self._moved, StageMoved(order_id, order, event, None, before, least, entered_at), at)
         if self._machine.is_terminal(least):
             self._close(order_id, order, event, at)
 
     def _close(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
-        self.context.publish(OrderClosed(order_id, order, event), at)
+        if self._closed:
+            tell(self._closed, OrderClosed(order_id, order, event), at)
         self.context.arm(order_id, at + self._retention)
 
     def _catch_up(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
@@ -307,11 +337,10 @@ class OrderTruth(StatefulComponent[OrderState]):
                 order.skipped.append((parcel or "", target))
         unit = order.parcels.get(parcel) if order.parcels is not None and parcel is not None else None
         current = order.stage if unit is None else unit.stage
-        self.context.publish(IllegalMove(order_id, order, event, parcel, current, target, verdict), at)
+        if self._illegal:
+            tell(self._illegal, IllegalMove(order_id, order, event, parcel, current, target, verdict), at)
 
-    def _note_parcel(
-        self, order_id: str, order: OrderState, parcel: str | None, event: Event, at: int
-    ) -> None:
+    def _note_parcel(self, order_id: str, order: OrderState, parcel: str | None, event: Event, at: int) -> None:
         """A parcel id was named: the second one makes the parcels units of their own."""
         if parcel is None or self._machine.is_terminal(order.stage):
             return
@@ -323,16 +352,16 @@ class OrderTruth(StatefulComponent[OrderState]):
             order.before = Parcel(order.stage, order.entered_at, order.entered_by)
         elif parcel != order.first_parcel:
             order.parcels = {order.first_parcel: Parcel(order.stage, order.entered_at, order.entered_by)}
-            self.context.publish(OrderSplitUp(order_id, order, event, (order.first_parcel,)), at)
+            if self._split_up:
+                tell(self._split_up, OrderSplitUp(order_id, order, event, (order.first_parcel,)), at)
             self._add_parcels(order_id, order, (parcel,), event, at)
 
-    def _add_parcels(
-        self, order_id: str, order: OrderState, names: tuple[str, ...], event: Event, at: int
-    ) -> None:
+    def _add_parcels(self, order_id: str, order: OrderState, names: tuple[str, ...], event: Event, at: int) -> None:
         start = order.before or Parcel(order.stage, order.entered_at, order.entered_by)
         parcels = order.parcels = order.parcels or {}
         for name in names:
             parcels[name] = Parcel(start.stage, start.entered_at, start.entered_by)
-        self.context.publish(OrderSplitUp(order_id, order, event, names), at)
+        if self._split_up:
+            tell(self._split_up, OrderSplitUp(order_id, order, event, names), at)
         if start.stage is not None and start.stage != order.stage:
             self._follow_parcels(order_id, order, event, at)

@@ -17,7 +17,7 @@ from events.model import (
 )
 from operators.messages import AFTER_EVENTS, Late, Note
 
-_time: Final = attrgetter("time")
+entry_time: Final = attrgetter("time")
 _FIRST: Final[dict[type[Event], int]] = {OrderCreated: 1, PaymentSucceeded: 2, PaymentFailed: 2, OrderSplit: 3}
 _FIRST_STAGE: Final = 10
 _LAST_EVENT: Final = AFTER_EVENTS - 1
@@ -26,7 +26,7 @@ Tie = tuple[int, str, str, bytes]
 
 
 class Ordering:
-    """Sorts by time and settles ties only where there are any, since most milliseconds hold one entry.
+    """Settles ties of entries that are sorted by time, only where there are any: most milliseconds hold one entry.
 
     Within a millisecond: notes that come before events, the events in the order of docs/rules.md, the notes that come
     after. Notes of one origin stay in the order in which the origin sent them (the sort is stable).
@@ -36,10 +36,9 @@ class Ordering:
         self._stages = {name: index for index, name in enumerate(settings.stages, start=_FIRST_STAGE)}
         self._scans = settings.flow.scans
 
-    def sorted(self, entries: list[Any]) -> list[Any]:
-        """The entries in the order in which they are applied."""
-        entries.sort(key=_time)
-        times = [entry.time for entry in entries]
+    def settled(self, entries: list[Any]) -> list[Any]:
+        """Entries that are sorted by time, in the order in which they are applied."""
+        times = list(map(entry_time, entries))
         if len(set(times)) == len(times):
             return entries
         start = 0

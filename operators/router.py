@@ -70,6 +70,8 @@ class Router:
         self._settings = settings
         self._groups = groups
         self._routes = routes
+        # Most events go by their order id: for them the type alone says the stage.
+        self._usual = {name: route.stage for name, route in routes.items() if route.by in ("order", "customer")}
         self._decoder = msgspec.json.Decoder(Header)
         self._arrival_counts = settings.arrival == "record"
         self.clocks: dict[str, PartitionClock] = {}
@@ -101,8 +103,10 @@ class Router:
         self.expect((batch.partition,))
         clock = self.clocks[batch.partition]
         routed = Routed(events=len(batch.lines))
+        forced = clock.forced
         if batch.lines:
             self._sort_in(batch, clock, routed)
+        routed.forced = clock.forced - forced
         if batch.end_confirmed_at:
             clock.idle(batch.end_confirmed_at)
         if batch.finished:
@@ -110,51 +114,55 @@ class Router:
         return routed
 
     def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:
-        """The hot loop: one pass over the headers of a batch."""
-        groups, routes = self._groups, self._routes
-        earliest, latest = int(self._settings.earliest), int(self._settings.latest)
+        """The hot loop: one pass over the headers of a batch. What is refused does not move the clock."""
+        groups, judge = self._groups, clock.judge
+        usual, chunks = self._usual, routed.chunks
         arrivals = batch.arrivals if self._arrival_counts else None
-        positions, lines = batch.positions, batch.lines
-        for index, header in enumerate(self._headers(batch, routed)):
+        envelopes = arrivals is not None or batch.headers is not None
+        headers = self._headers(batch, routed)
+        for index, header, line, position in zip(range(len(headers)), headers, batch.lines, batch.positions, strict=True):
             if header is None:
                 continue
+            stage = usual.get(header.type)
+            key = header.order_id
+            if stage is None or key is None:
+                stage, key = self._unusual(batch, index, header, routed)
+                if stage is None:
+                    continue
             time = header.time
             arrival = None if arrivals is None else arrivals[index]
-            if time < earliest or time >= latest:
-                self._refuse_time(batch, index, time, routed)
+            bound = judge(time, arrival)
+            if bound is None:
+                self._refuse_time(batch, index, time, arrival, routed)
                 continue
-            bound = clock.bound(arrival)
-            if bound < clock.idle_until:
-                bound = clock.idle_until
-                routed.forced += time < bound
-            if time > clock.largest:
-                if clock.is_future(time, arrival):
-                    limit = "its arrival" if arrival is not None else "the log so far"
-                    self._refuse(batch, index, "future_time", f"time {time} is too far ahead of {limit}", routed)
-                    continue
-                clock.largest = time
-            route = routes.get(header.type)
-            if route is None:
-                if header.type not in KNOWN_TYPES:
-                    self._refuse(batch, index, "unknown_type", f"type {header.type!r} is not known", routed)
-                continue
-            if route.by == "order":
-                key = header.order_id
-            else:
-                key, route = _key_of(header, route)
-            if key is None:
-                self._refuse(batch, index, "names_no_entity", f"{header.type} names nobody", routed)
-                continue
-            chunk = _chunk_for(batch, routed, route.stage, crc32(key.encode()) % groups)
+            group = crc32(key.encode()) % groups
+            of_stage = chunks.get(stage)
+            if of_stage is None:
+                of_stage = chunks[stage] = {}
+            chunk = of_stage.get(group)
+            if chunk is None:
+                chunk = of_stage[group] = Chunk(batch.partition, batch.topic, [], [])
             if time < bound:
                 routed.late += 1
-                clock.last_applied = max(clock.last_applied, bound)
                 chunk.late = chunk.late or {}
                 chunk.late[len(chunk.lines)] = bound
-            if arrival is not None or batch.headers:
+            if envelopes:
                 _keep_envelope(chunk, batch, index, arrival)
-            chunk.lines.append(lines[index])
-            chunk.positions.append(positions[index])
+            chunk.lines.append(line)
+            chunk.positions.append(position)
+
+    def _unusual(self, batch: RawBatch, index: int, header: Header, routed: Routed) -> tuple[str | None, str]:
+        """Stage and key of an event that does not go by its order id; no stage when nobody wants it or it was refused."""
+        route = self._routes.get(header.type)
+        if route is None:
+            if header.type not in KNOWN_TYPES:
+                self._refuse(batch, index, "unknown_type", f"type {header.type!r} is not known", routed)
+            return None, ""
+        key, route = _key_of(header, route)
+        if key is None:
+            self._refuse(batch, index, "names_no_entity", f"{header.type} names nobody", routed)
+            return None, ""
+        return route.stage, key
 
     def _headers(self, batch: RawBatch, routed: Routed) -> Sequence[Header | None]:
         """Headers of all records; None where a record has none and went to the dead letters."""
@@ -182,18 +190,20 @@ class Router:
             self._refuse(batch, index, "not_json", str(error), routed)
         return None
 
-    def _refuse_time(self, batch: RawBatch, index: int, time: int, routed: Routed) -> None:
-        seconds = int(self._settings.earliest) <= time * 1000 < int(self._settings.latest)
-        reason = "time_in_seconds" if seconds else "time_out_of_range"
-        self._refuse(batch, index, reason, f"time {time} is not in the range of epoch milliseconds", routed)
+    def _refuse_time(self, batch: RawBatch, index: int, time: int, arrival: int | None, routed: Routed) -> None:
+        earliest, latest = int(self._settings.earliest), int(self._settings.latest)
+        if earliest <= time < latest:
+            limit = "its arrival" if arrival is not None else "the log so far"
+            self._refuse(batch, index, "future_time", f"time {time} is too far ahead of {limit}", routed)
+        else:
+            reason = "time_in_seconds" if earliest <= time * 1000 < latest else "time_out_of_range"
+            self._refuse(batch, index, reason, f"time {time} is not in the range of epoch milliseconds", routed)
 
     def _refuse(self, batch: RawBatch, index: int, reason: str, detail: str, routed: Routed) -> None:
         arrival = batch.arrivals[index] if batch.arrivals else None
         headers = (batch.headers or {}).get(index, ())
         position, line = batch.positions[index], batch.lines[index]
-        routed.dead.append(
-            dead_letter(batch.topic, batch.partition, position, line, reason, detail, arrival, headers)
-        )
+        routed.dead.append(dead_letter(batch.topic, batch.partition, position, line, reason, detail, arrival, headers))
 
     def snapshot(self) -> dict[str, ClockSnapshot]:
         """The clocks by partition."""
@@ -217,16 +227,6 @@ def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
     if route.otherwise is not None and header.customer_id is not None:
         return f"customer:{header.customer_id}", route.otherwise
     return None, route
-
-
-def _chunk_for(batch: RawBatch, routed: Routed, stage: str, group: int) -> Chunk:
-    of_stage = routed.chunks.get(stage)
-    if of_stage is None:
-        of_stage = routed.chunks[stage] = {}
-    chunk = of_stage.get(group)
-    if chunk is None:
-        chunk = of_stage[group] = Chunk(batch.partition, batch.topic, [], [])
-    return chunk
 
 
 def _keep_envelope(chunk: Chunk, batch: RawBatch, index: int, arrival: int | None) -> None:

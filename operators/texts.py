@@ -34,7 +34,9 @@ class AlertTexts:
     def acknowledged(self, operator: str | None) -> LocalText:
         """The text of an acknowledgement."""
         template = self._texts.acknowledged
-        return LocalText(zh=template.zh.format(operator=operator or "?"), en=template.en.format(operator=operator or "?"))
+        return LocalText(
+            zh=template.zh.format(operator=operator or "?"), en=template.en.format(operator=operator or "?")
+        )
 
     def _values(self, step: AlertStep, language: Language) -> "_Values":
         evidence = step.evidence

@@ -99,8 +99,8 @@ def topology(environment: Environment, *, sources: int = 1, workers: int = 1) ->
 class Combiner:
     """Hands one stage's outputs on to the stages that it feeds, with one watermark for all its key groups here.
 
-    Without it every key group would have to tell every other how far it is. ``groups``: the key groups of the stage that
-live on this worker; only once all of them have spoken does their common ``watermark`` move.
+    Without it every key group would have to tell every other how far it is. ``groups``: the key groups of the stage
+    that live on this worker; only once all of them have spoken does their common ``watermark`` move.
     """
 
     def __init__(self, plan: Topology, stage: str, groups: Iterable[int], worker: int = 0) -> None:
@@ -130,6 +130,4 @@ live on this worker; only once all of them have spoken does their common ``water
 
     def _deliveries(self, by_group: Mapping[int, list[Note]], advanced: bool) -> dict[int, GroupInput]:
         targets: Iterable[int] = range(self._all) if advanced else by_group
-        return {
-            target: GroupInput(self._origin, self.watermark, notes=by_group.get(target, ())) for target in targets
-        }
+        return {target: GroupInput(self._origin, self.watermark, notes=by_group.get(target, ())) for target in targets}

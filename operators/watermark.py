@@ -13,8 +13,7 @@ class Origins:
 
     def advance(self, origin: str, watermark: int) -> None:
         """An origin says how far it is; a watermark never goes back."""
-        if watermark > self.watermarks[origin]:
-            self.watermarks[origin] = watermark
+        self.watermarks[origin] = max(self.watermarks[origin], watermark)
 
     @property
     def watermark(self) -> int:

@@ -4,56 +4,19 @@ A record's bytes depend on what it says alone, so two runs can be compared line 
 """
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from config.settings import TopicSettings
 from config.units import Instant
-from events.records import (
-    AlertRecord,
-    DeadLetterRecord,
-    DiffRecord,
-    HoldRecord,
-    LateRecord,
-    OrderSnapshot,
-    Record,
-    VersionRecord,
-)
+from events.records import DeadLetterRecord, OrderSnapshot, Record
+from events.topics import CE_SOURCE, OUTPUTS
 
 # Keys of free-form parts (evidence, old and new values) are sorted: how they were put in must not show.
 ENCODER = msgspec.json.Encoder(order="deterministic")
 
 Headers = list[tuple[str, str | bytes | None]]  # as the client's type has it; all values here are bytes
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of record outside: its name in types and schemas, its file, its topic and its key."""
-
-    name: str
-    file: str
-    topic: Callable[[Any, TopicSettings], str]
-    key: Callable[[Any], str]
-
-
-KINDS: dict[type, Kind] = {
-    AlertRecord: Kind(
-        "alert", "alerts.ndjson", lambda _, topics: topics.alerts, lambda r: f"{r.entity_type}:{r.entity_id}"
-    ),
-    HoldRecord: Kind("hold", "holds.ndjson", lambda _, topics: topics.holds, lambda r: r.order_id),
-    VersionRecord: Kind("version", "versions.ndjson", lambda _, topics: topics.versions, lambda r: r.order_id),
-    DiffRecord: Kind("diff", "diffs.ndjson", lambda _, topics: topics.diffs, lambda r: r.order_id),
-    LateRecord: Kind("late", "late.ndjson", lambda _, topics: topics.late, lambda r: r.entity_id),
-    DeadLetterRecord: Kind(
-        "dead_letter",
-        "dead_letters.ndjson",
-        lambda r, topics: dead_letter_topic(r.topic, topics),
-        lambda r: f"{r.partition}@{r.position}",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +29,16 @@ class Message:
     headers: Headers
 
 
+_OUTPUTS = {output.record: output for output in OUTPUTS}
 _FIXED_HEADERS: dict[type, Headers] = {
-    record: [
+    output.record: [
         ("content-type", b"application/json"),
         ("ce_specversion", b"1.0"),
-        ("ce_source", b"/orderpulse"),
-        ("ce_type", f"orderpulse.{kind.name}.v1".encode()),
-        ("ce_dataschema", f"docs/schemas/{kind.name}.v1.json".encode()),
+        ("ce_source", CE_SOURCE.encode()),
+        ("ce_type", output.ce_type.encode()),
     ]
-    for record, kind in KINDS.items()
+    for output in OUTPUTS
+    if not output.original
 }
 
 
@@ -91,9 +55,10 @@ def message(record: Record, topics: TopicSettings) -> Message | None:
     """
     if isinstance(record, OrderSnapshot):
         return None
-    kind = KINDS[type(record)]
-    topic, key = kind.topic(record, topics), kind.key(record)
+    output = _OUTPUTS[type(record)]
+    key: str = getattr(record, output.key)
     if isinstance(record, DeadLetterRecord):
+        topic = dead_letter_topic(record.topic, topics)
         return Message(topic, key, base64.b64decode(record.payload), _dead_letter_headers(record))
     headers = [
         *_FIXED_HEADERS[type(record)],
@@ -101,7 +66,7 @@ def message(record: Record, topics: TopicSettings) -> Message | None:
         ("ce_subject", key.encode()),
         ("ce_time", str(Instant(record.time)).encode()),
     ]
-    return Message(topic, key, ENCODER.encode(record), headers)
+    return Message(getattr(topics, output.topic), key, ENCODER.encode(record), headers)
 
 
 def _dead_letter_headers(record: DeadLetterRecord) -> Headers:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from events.records import Record
-from sinks.encoding import ENCODER, KINDS
+from events.topics import OUTPUTS
+from sinks.encoding import ENCODER
 from sinks.sink import SinkError
 
 _BUFFER_BYTES = 1 << 20
-_OUTPUT = re.compile("|".join(rf"{re.escape(Path(kind.file).stem)}(-\d+)?\.ndjson" for kind in KINDS.values()))
+_OUTPUT = re.compile("|".join(rf"{re.escape(Path(output.file).stem)}(-\d+)?\.ndjson" for output in OUTPUTS))
 
 
 def prepare_directory(directory: Path, *, overwrite: bool = False) -> None:
@@ -47,8 +48,8 @@ class FileSink:
             prepare_directory(directory, overwrite=overwrite)
         try:
             self._files = {
-                record: _open(directory, kind.file if part is None else _part_name(kind.file, part))
-                for record, kind in KINDS.items()
+                output.record: _open(directory, output.file if part is None else _part_name(output.file, part))
+                for output in OUTPUTS
             }
         except OSError as error:
             raise _failure(directory, error) from error

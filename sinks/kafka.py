@@ -11,6 +11,7 @@ from confluent_kafka import Message as Delivery
 from config.environment import expand
 from config.settings import KafkaSettings
 from events.records import Record
+from events.topics import INPUT_TOPICS, OUTPUTS
 from sinks.encoding import Message, dead_letter_topic, message
 from sinks.sink import SinkError
 
@@ -108,9 +109,8 @@ class KafkaSink:
     def _check_topics(self) -> None:
         """Raise SinkError when a topic is missing for longer than a new one takes to be known everywhere."""
         topics = self._topics
-        inputs = (topics.orders, topics.behaviour, topics.actions)
-        wanted = {topics.alerts, topics.holds, topics.versions, topics.diffs, topics.late}
-        wanted.update(dead_letter_topic(topic, topics) for topic in inputs)
+        wanted = {getattr(topics, output.topic) for output in OUTPUTS if not output.original}
+        wanted.update(dead_letter_topic(getattr(topics, name), topics) for name in INPUT_TOPICS)
         give_up_at = time.monotonic() + _NEW_TOPIC_SECONDS
         while missing := sorted(wanted.difference(self._known_topics())):
             if time.monotonic() > give_up_at:

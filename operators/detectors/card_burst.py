@@ -189,9 +189,7 @@ class CardBurst(StatefulComponent[Key]):
         entity_type, entity_id = key.split(":", 1)
         return self._alerts.episode((entity_type, entity_id), burst.opened_at, variant)
 
-    def _send(
-        self, key: str, variant: str, limit: BurstLimit, burst: Burst, step: Step, at: int, reason: str
-    ) -> None:
+    def _send(self, key: str, variant: str, limit: BurstLimit, burst: Burst, step: Step, at: int, reason: str) -> None:
         entity_type, entity_id = key.split(":", 1)
         evidence: dict[str, Any] = {
             "count": len(burst.orders),
@@ -238,5 +236,5 @@ def _of(uses: Mapping[str, Use], variant: str) -> Iterator[tuple[str, Use]]:
                 yield order, use
 
 
-def _last(uses: Mapping[str, Use]) -> int:
+def _last(uses: dict[str, Use]) -> int:
     return next(reversed(uses.values())).time if uses else 0

@@ -51,8 +51,8 @@ class Watch(Struct, gc=False):
 class LimitDetector(StatefulComponent[Watch]):
     """Watches one deadline per unit; a unit is an order id, or ``<order id>/<parcel id>``.
 
-    Subclasses say when a watch starts and ends. A deadline ``D`` is judged after all events of ``D``: the timer is due at
-    ``D + 1`` and the record carries ``D``.
+    Subclasses say when a watch starts and ends. A deadline ``D`` is judged after all events of ``D``: the timer is due
+    at ``D + 1`` and the record carries ``D``.
     """
 
     state_type: ClassVar[type[Any]] = Watch
@@ -85,7 +85,7 @@ class LimitDetector(StatefulComponent[Watch]):
             self._judge(key, watch, now=due - 1, at=due - 1)
 
     def _judge(self, unit: str, watch: Watch, *, now: int, at: int) -> None:
-        """Open or raise the alert, at ``at``, for what is due with all events up to ``now`` applied; else wake up later."""
+        """Open or raise the alert, at ``at``, for what is due after all events up to ``now``; else wake up later."""
         if now >= watch.deadline:
             if watch.level != self.breach_level:
                 self._raise(unit, watch, self.breach_level, at)

@@ -149,11 +149,7 @@ class Resonance(StatefulComponent[Resonant]):
 
     def _chat(self, order_id: str, event: BehaviourChat, at: int) -> None:
         state = self.states.get(order_id)
-        if (
-            state is not None
-            and state.paid_at is not None
-            and at - state.paid_at <= self._settings.chat_after_payment
-        ):
+        if state is not None and state.paid_at is not None and at - state.paid_at <= self._settings.chat_after_payment:
             self._add(order_id, "service_chat", event.id, at)
         text = _folded(event.text)
         for name, words in self._words.items():

@@ -57,9 +57,7 @@ class StageTimeout(LimitDetector):
             limit = self._limits.of(order.category, parcel.stage)
             if limit is not None:
                 unit = f"{fact.order_id}/{name}"
-                watch = self._start(
-                    unit, fact.order_id, parcel.stage, parcel.entered_at, limit, parcel.entered_by
-                )
+                watch = self._start(unit, fact.order_id, parcel.stage, parcel.entered_at, limit, parcel.entered_by)
                 if watch.reminder < at:
                     # It was due before the parcel was named: that cannot be said in the past, so it is said now.
                     self._judge(unit, watch, now=at - 1, at=at)

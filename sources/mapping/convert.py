@@ -5,8 +5,10 @@ to, and the relations. ``docs/profiles.md`` states how much that is.
 """
 
 import base64
+import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,12 +56,25 @@ def convert(profile: Profile, inputs: Sequence[Path], output: Path) -> ConvertRe
     unfinished = [file.with_name(file.name + ".part") for file in (events_file, dead_file)]
     with unfinished[1].open("wb") as dead_stream:
         conversion = _Conversion(profile, assigned, _DeadLetters(profile, dead_stream))
-        conversion.run()
+        with _no_collector():
+            conversion.run()
     with unfinished[0].open("wb") as stream:
         stream.writelines(conversion.events.in_order())
     unfinished[0].replace(events_file)
     unfinished[1].replace(dead_file)
     return conversion.report(events_file, dead_file)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """No cyclic collection: a conversion makes no cycles, but holds records that would be walked again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _targets(profile: Profile, output: Path) -> tuple[Path, Path]:
@@ -221,7 +236,8 @@ class _Conversion:
                 try:
                     self.events.add(rule.event(element), rule.type)
                 except MappingError as error:
-                    self._dead.add(name, path, row, rule.name, error)
+                    if not (rule.optional and error.reason == "missing_value"):
+                        self._dead.add(name, path, row, rule.name, error)
         except MappingError as error:
             self._dead.add(name, path, row, rule.name, error)
 

@@ -36,7 +36,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 SHIPPED = Path(config.__file__).parent / "profiles"
 _TOP = ("name", "source", "description", "missing", "time", "money", "inputs", "sets", "relations", "events", "ignore")
-_RULE_WORDS = ("name", "from", "type", "when", "for_each")
+_RULE_WORDS = ("name", "from", "type", "when", "for_each", "optional")
 _ITEM = Target("table", required=True, table=targets_of(Item))
 
 
@@ -122,8 +122,15 @@ class _Reader:
         if isinstance(for_each, str):
             for_each = {"field": for_each}
         each = None if for_each is None else self._struct(EachSpec, for_each, f"{path}.for_each")
-        condition = self._condition(raw.get("when", []), f"{path}.when")
-        return EventRule(name, self._required_text(raw, "from", path), str(raw.get("type")), condition, each, fields)
+        return EventRule(
+            name=name,
+            input=self._required_text(raw, "from", path),
+            type=str(raw.get("type")),
+            when=self._condition(raw.get("when", []), f"{path}.when"),
+            for_each=each,
+            fields=fields,
+            optional=self._value(bool, raw.get("optional", False), f"{path}.optional") is True,
+        )
 
     def _ignore(self, raw: Mapping[str, Any], path: str) -> IgnoreRule:
         self._unknown(raw, ("from", "when"), path)

@@ -151,7 +151,10 @@ class EachSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class EventRule(Struct, frozen=True):
-    """Which records give an event of which type, and how its fields are filled."""
+    """Which records give an event of which type, and how its fields are filled.
+
+    ``optional``: a record that lacks a needed field gives no such event, and that is no defect.
+    """
 
     name: str
     input: str
@@ -159,6 +162,7 @@ class EventRule(Struct, frozen=True):
     when: Condition
     for_each: EachSpec | None
     fields: dict[str, Field]
+    optional: bool
 
 
 class IgnoreRule(Struct, frozen=True):

@@ -37,6 +37,7 @@ class CompiledRule:
         compiler = Compiler(profile, joins, rule.input)
         self.name = rule.name
         self.type = rule.type
+        self.optional = rule.optional
         self.applies = compiler.condition(rule.when)
         self._event = EVENTS[rule.type]
         self._elements = compiler.elements(rule)
@@ -224,7 +225,7 @@ class Compiler:
             fill = template.compiled(spec.template, lambda inner: self.getter(inner, spec))
             return fill if as_it_is else _checked(fill, read)
         if spec.set is not None:
-            return self._only(spec.set, read)
+            return self._all(spec.set) if kind == "texts" else self._only(spec.set, read)
         if spec.sum or spec.latest:
             return self._several(spec, read)
         get = self.getter(spec.field or "", spec)
@@ -238,6 +239,9 @@ class Compiler:
             return read(ids[0], scope) if len(ids) == 1 else None
 
         return only
+
+    def _all(self, set_name: str) -> Fill:
+        return lambda scope: self.joins.ids(set_name, scope) or None
 
     def _several(self, spec: ValueSpec, read: Read) -> Fill:
         getters = [self.getter(path, spec) for path in spec.sum or spec.latest]

@@ -17,11 +17,12 @@ def placeholders(template: str) -> list[str]:
 def compiled(template: str, getter: Callable[[str], Getter]) -> Callable[[Scope], str | None]:
     """What fills a template in; None when one of its fields is missing."""
     pieces = _PLACE.split(template)  # text, path, text, path, ..., text
-    texts, getters = pieces[::2], [getter(path) for path in pieces[1::2]]
+    start = pieces[0]
+    parts = [(getter(path), after) for path, after in zip(pieces[1::2], pieces[2::2], strict=True)]
 
     def fill(scope: Scope) -> str | None:
-        text = texts[0]
-        for get, after in zip(getters, texts[1:], strict=True):
+        text = start
+        for get, after in parts:
             value = get(scope)
             if value is None:
                 return None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.loader import load_settings
-from events.model import Item, OrderStage, SystemStatus
+from events.model import Item, OrderSplit, OrderStage, SystemStatus
 from sources.mapping.canonical import EVENTS, targets_of
 from sources.mapping.loading import SHIPPED, load_profile
 from sources.mapping.profile import Choice, Profile
@@ -116,6 +116,17 @@ def test_an_event_that_names_only_items_or_a_delivery_finds_its_orders(tmp_path:
         ("o2", "delivered", "d1"),
     ]
     assert result.events[0].time == moment("2024-03-01T08:00:00.500+00:00")
+
+
+def test_an_order_is_told_at_once_into_which_parcels_it_goes(tmp_path: Path) -> None:
+    splits = [event for event in sample("ocel_order_process", tmp_path).events if isinstance(event, OrderSplit)]
+    assert [(event.order_id, event.parcels) for event in splits] == [("o1", ("d1", "d2")), ("o2", ("d1",))]
+
+
+def test_an_order_of_which_nothing_was_loaded_is_not_split_and_that_is_no_defect(tmp_path: Path) -> None:
+    place = '{"ocel:activity": "Place Order", "ocel:timestamp": "2024-03-01T08:00:00", "ocel:omap": ["o1", "i1"]}'
+    log = f'{{"ocel:events": {{"0": {place}}}, "ocel:objects": {{"o1": {{"ocel:type": "order"}}}}}}'
+    assert run_text(load_profile("ocel_order_process"), tmp_path, log, "log.jsonocel").only.order_id == "o1"
 
 
 def test_payment_and_stock_are_recorded_beside_the_way_of_the_goods(tmp_path: Path) -> None:

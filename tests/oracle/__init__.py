@@ -1,7 +1,7 @@
 """The oracle: each detector once more, as a slow and obvious computation over the whole event set.
 
 It is written from docs/rules.md alone and shares no decision with ``operators``; only the normal forms of phones,
-addresses and cards are taken from there. The flow must give, on the same events, what stands here.
+addresses and cards are the product's own. The flow must give, on the same events, what stands here.
 """
 
 from collections.abc import Iterator, Sequence

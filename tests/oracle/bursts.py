@@ -54,8 +54,9 @@ def _uses(events: Sequence[AppliedEvent], histories: Histories, settings: Settin
             continue
         for number, kind in enumerate(rule.keys):
             value = card if kind == "card" else _value(details, kind)
-            if value is not None:
-                yield number, keys.of(kind, value), event.order_id, details.amount, applied.time, position
+            key = keys.of(kind, value) if value is not None else None
+            if key is not None:
+                yield number, key, event.order_id, details.amount, applied.time, position
 
 
 def _value(details: Details, kind: str) -> str | None:

@@ -43,7 +43,7 @@ CHATS = (
     "Please HURRY, this is URGENT",
     "今天必须到",
     "要不然给差评",
-    "URGENT or a bad review",
+    "ＵＲＧＥＮＴ or a bad review",
 )
 
 _ORDER = st.sampled_from(ORDERS)

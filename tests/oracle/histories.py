@@ -161,7 +161,14 @@ class _Fold:
         self._keys = keys
 
     def apply(self, life: Life, event: AnyEvent, time: int, position: int) -> None:
-        when = time, position
+        """Apply an event that names the order, and say until when the order is remembered."""
+        self._apply_event(life, event, (time, position))
+        if life.closed is not None:
+            life.forgotten = life.closed[0] + self._flow.closed_retention
+        else:
+            life.forgotten = time + self._flow.closed_retention if life.stage is None else None
+
+    def _apply_event(self, life: Life, event: AnyEvent, when: tuple[int, int]) -> None:
         match event:
             case OrderCreated():
                 self._create(life, event, when)
@@ -315,7 +322,6 @@ class _Fold:
         life.stage, life.entered = stage, when[0]
         if stage is not None and self._stages[stage].terminal and life.closed is None:
             life.closed = when
-            life.forgotten = when[0] + self._flow.closed_retention
 
     def _note(
         self,

@@ -11,17 +11,15 @@ class Keys:
         self._hash_key = hash_key
         self._known: dict[tuple[str, str], str] = {}
 
-    def of(self, kind: str, value: str) -> str:
-        """The entity id of a risk key; an address comes as the key of its normal form, and stays it."""
-        if kind == "address":
-            return value
+    def of(self, kind: str, value: str) -> str | None:
+        """The entity id of a risk key; None where the value is none, like a masked number."""
         known = self._known.get((kind, value))
         if known is None:
             known = self._known[kind, value] = risk_key(kind, value, self._hash_key)
-        return known
+        return known or None
 
     def of_address(self, given: str | None, address: Address | None) -> str | None:
         """The key that the source gives, else that of the address; None where neither says anything."""
         if given is not None:
-            return given
+            return self.of("address", given)
         return (address_key(address, self._hash_key) or None) if address is not None else None

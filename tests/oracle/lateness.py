@@ -72,7 +72,7 @@ def _decoded(record: bytes | AnyEvent) -> AnyEvent | None:
         return record
     try:
         event: AnyEvent = msgspec.json.decode(record, type=AnyEvent)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return event
 

@@ -20,15 +20,17 @@ def in_order(events: Sequence[AppliedEvent], settings: Settings, end: int) -> li
     stages = {name: index for index, name in enumerate(settings.stages)}
     scans = settings.flow.scans
 
-    def place(applied: AppliedEvent) -> tuple[int, tuple[int, int], str, str]:
+    def place(applied: AppliedEvent) -> tuple[int, bool, str, tuple[int, int], str, str]:
         event = applied.event
-        return applied.time, rank(event, stages, scans), event.source, event.id
+        order_id: str | None = getattr(event, "order_id", None)  # what names no order comes after what does
+        order = order_id is None, order_id or ""
+        return applied.time, *order, rank(event, stages, scans), event.source, event.id
 
     return without_duplicates(sorted((item for item in events if item.time <= end), key=place))
 
 
 def rank(event: AnyEvent, stages: dict[str, int], scans: dict[str, str]) -> tuple[int, int]:
-    """Which of the events of one millisecond comes first; what names no stage of the chain stands after it."""
+    """Which of an order's events of one millisecond comes first; what names no stage of the chain stands after it."""
     match event:
         case OrderCreated():
             return 0, 0

@@ -35,19 +35,16 @@ class Signal(NamedTuple):
 
 
 def signals(events: Sequence[AppliedEvent], histories: Histories, settings: Settings) -> Iterator[Signal]:
-    """All occurrences that weigh something, in the order of the events that give them."""
+    """All occurrences that weigh something, in the order of the events that give them; also those of orders that
+    are terminal by then.
+    """
     reader = _Reader(histories, settings)
     weights = _Weights(settings)
     for position, applied in enumerate(events):
         for phase, life, name in reader.read(applied, position):
             weight = weights.of(name, applied.time)
-            if weight and not _too_late(life, applied.time, phase, position):
+            if weight:
                 yield Signal(life, (applied.time, phase, position), weight)
-
-
-def _too_late(life: Life, time: int, phase: int, position: int) -> bool:
-    """Whether the order was terminal before; a deferred signal comes after all moves of its millisecond."""
-    return life.closed is not None and (life.closed[0], EVENT, life.closed[1]) < (time, phase, position)
 
 
 class _Reader:

@@ -236,6 +236,17 @@ def test_the_second_parcel_named_starts_where_the_order_stood_before_the_first_w
     assert alerts("stage_timeout", *waiting, until="10:35") == ["10:31 opened breach A/Q"]
 
 
+def test_a_parcel_named_after_a_split_starts_where_the_order_stood_at_the_split() -> None:
+    events = (
+        created("10:00"),
+        paid("10:01"),
+        split("10:05", "P", "Q"),
+        stage("10:06", "queued"),
+        scan("10:20", "seen", parcel="R"),
+    )
+    assert alerts("stage_timeout", *events, until="10:35") == ["10:31 opened breach A/R"]
+
+
 # order_timeout
 
 
@@ -310,6 +321,27 @@ def test_a_closed_order_is_forgotten_with_its_illegal_moves() -> None:
         "10:02 opened backwards",
         "+7 10:01 resolved backwards forgotten",
     ]
+
+
+def test_an_order_that_never_began_is_forgotten_a_retention_after_its_last_event() -> None:
+    events = (stage("10:00", "queued"), chat("+1 10:00", "hello"))
+    assert alerts("illegal_transition", *events, created("+8 10:00"), until="+8 10:01") == [
+        "10:00 opened skipped",
+        "+8 10:00 resolved skipped moved_on",
+    ]
+    assert alerts("illegal_transition", *events, created("+8 10:00:00.001"), until="+8 10:01") == [
+        "10:00 opened skipped",
+        "+8 10:00 resolved skipped forgotten",
+    ]
+
+
+def test_the_last_millisecond_of_the_retention_still_knows_the_order() -> None:
+    events = (created("10:00"), stage("10:01", "cancelled"))
+    assert alerts("illegal_transition", *events, created("+7 10:01"), until="+7 10:02") == [
+        "+7 10:01 opened backwards",
+        "+7 10:01 resolved backwards forgotten",
+    ]
+    assert alerts("illegal_transition", *events, created("+7 10:01:00.001"), until="+7 10:02") == []
 
 
 def test_an_order_whose_creation_comes_last_catches_up_at_that_moment() -> None:
@@ -464,6 +496,15 @@ def test_an_order_that_gets_another_address_joins_the_group_there() -> None:
     assert merges(*events, until="10:40") == ["10:10 opened", "10:30 resolved address_changed", "10:30 opened"]
 
 
+def test_an_order_that_is_in_no_group_joins_none_by_another_address() -> None:
+    events = (bought("10:00", "A"), bought("12:30", "B", WORK), changed("12:31", "A", address=WORK))
+    assert merges(*events) == []
+
+
+def test_orders_that_join_in_one_millisecond_do_so_by_order_id() -> None:
+    assert orders("merge_candidate", bought("10:00", "B"), bought("10:00", "A"), until="10:01") == [("A", "B")]
+
+
 def test_a_parcel_that_ships_takes_its_order_out_of_the_group() -> None:
     stages = [stage("10:20", name) for name in ("queued", "accepted", "printed", "picked", "packed")]
     events: tuple[AnyEvent, ...] = (
@@ -497,7 +538,7 @@ def test_weak_signals_add_up_and_fade() -> None:
 def test_all_that_one_message_says_counts_at_once() -> None:
     events = (created("10:00"), paid("10:01"), chat("10:01:10", "急用,不然差评! urgent"))
     assert alerts("resonance", *events, until="10:02") == ["10:01:10 opened orange"]  # 1.2 + 1.0 + 1.5
-    late = chat("10:01:10.001", "URGENT", customer="C")  # 1.0: no service chat any more, full-width letters
+    late = chat("10:01:10.001", "ＵＲＧＥＮＴ", customer="C")  # 1.0: no service chat any more, full-width letters
     assert alerts("resonance", *events[:2], late, signal("10:02", "rating_threat"), until="10:03") == [
         "10:02 opened orange"
     ]
@@ -616,10 +657,12 @@ def test_an_arrival_makes_an_event_late_or_a_dead_letter() -> None:
         (created("10:06", "D"), at("10:01")),
         (created("10:06:00.001", "E"), at("10:01")),
         (b"{", at("10:01")),
+        (b"\xff", at("10:01")),
     ]
+    assert applied({"a": log[:1]}, SETTINGS.time)[2] == at("10:00")  # not late, or time would not come this far
     events, dead, end = applied({"a": log}, SETTINGS.time)
     assert [clock(item.time) for item in events] == ["10:00", "10:00:01.001", "10:06"]
-    assert [(letter.index, letter.reason) for letter in dead] == [(3, "future"), (4, "undecodable")]
+    assert [(letter.index, letter.reason) for letter in dead] == [(3, "future"), (4, "undecodable"), (5, "undecodable")]
     assert end == at("10:06")
 
 

@@ -1,0 +1,95 @@
+"""Reads the read model; docs/redis.md has its keys."""
+
+from typing import Any, Self
+
+import msgspec
+import redis
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from config.environment import expand
+from config.settings import DetectorSettings, RedisSettings
+from events.records import AlertRecord
+
+_ANSWER_SECONDS = 5.0
+RULES = DetectorSettings.__struct_fields__  # each detector gives the alerts of one rule
+
+
+class ViewError(Exception):
+    """The read model cannot be read; ``remedy`` says what to do."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+
+class ViewState(Struct, frozen=True):
+    """How far the view is and what is open. Times in epoch ms, None before anything came."""
+
+    watermark: int | None
+    updated_at: int | None
+    events: int
+    open_alerts: dict[str, int]
+    holds: int
+    merges: int
+
+
+class ReadModelView:
+    """A reader of the read model; every method raises ViewError when Redis does not answer."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._prefix = settings.prefix
+        try:
+            url = expand(settings.url)
+            self._client = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=_ANSWER_SECONDS,
+                socket_connect_timeout=_ANSWER_SECONDS,
+            )
+        except ValueError as error:
+            raise ViewError(f"redis.url: {error}", "correct redis.url, e.g. redis://host:6379/0") from error
+        options = self._client.connection_pool.connection_kwargs
+        self.place = f"Redis at {options.get('host') or options.get('path')}"
+        if "port" in options:
+            self.place += f":{options['port']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def state(self) -> ViewState:
+        """How far it is, and how much is open."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hgetall(f"{self._prefix}meta")
+            for index in (*(f"alerts:open:{rule}" for rule in RULES), "holds", "merges:open"):
+                pipeline.zcard(self._prefix + index)
+            meta, *counts = self._run(pipeline.execute)
+        *by_rule, holds, merges = counts
+        return ViewState(
+            watermark=int(meta["watermark"]) if "watermark" in meta else None,
+            updated_at=int(meta["updated_at"]) if "updated_at" in meta else None,
+            events=msgspec.json.decode(meta.get("counts", "{}"), type=dict[str, int]).get("events", 0),
+            open_alerts=dict(zip(RULES, by_rule, strict=True)),
+            holds=holds,
+            merges=merges,
+        )
+
+    def newest(self, count: int) -> list[AlertRecord]:
+        """The newest alert steps, the newest first."""
+        ids = self._run(lambda: self._client.zrevrange(f"{self._prefix}feed", 0, count - 1))
+        if not ids:
+            return []
+        records = self._run(lambda: self._client.hmget(f"{self._prefix}feed:records", ids))
+        return [msgspec.json.decode(record, type=AlertRecord) for record in records if record is not None]
+
+    def _run(self, call: Any) -> Any:
+        try:
+            return call()
+        except RedisError as error:
+            raise ViewError(
+                f"{self.place}: {error}", "check redis.url, that the server is up, and user and password in the URL"
+            ) from error
