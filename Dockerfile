@@ -29,8 +29,6 @@ ENV PATH=/opt/orderpulse/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER orderpulse
 WORKDIR /var/lib/orderpulse
-# The recovery store: what a restarted flow goes on from.
-VOLUME /var/lib/orderpulse
 EXPOSE 9464
 # The image has no curl; an answer other than 2xx makes urlopen raise, and so the check fail.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

@@ -56,7 +56,7 @@ bench: $(DEV) ## Measure throughput and latency on this machine
 kafka: $(DEV) ## Start a real Kafka broker for development, no Docker (needs Java 17 and Maven)
 	@$(BIN)/python -m tests.support.kafka_broker $(ARGS)
 
-schemas: $(DEV) ## Regenerate docs/schemas and docs/asyncapi.yaml from the message types
+schemas: $(DEV) ## Regenerate docs/schemas, docs/asyncapi.yaml and docs/events.md from the message types
 	$(BIN)/python -m events.schemas
 
 # The development lock is held to the runtime lock, so that what is tested is what runs.

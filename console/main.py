@@ -46,9 +46,10 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def orderpulse(
-    log_level: Annotated[LogLevel, typer.Option("--log-level", help="Log to stderr from this level on.")] = (
-        LogLevel.WARNING
-    ),
+    log_level: Annotated[
+        LogLevel,
+        typer.Option("--log-level", metavar="debug|info|warning|error", help="Log to stderr from this level on."),
+    ] = (LogLevel.WARNING),
     debug: Annotated[  # read where errors end
         bool, typer.Option("--debug", help="Show tracebacks; so does ORDERPULSE_DEBUG=1.")
     ] = False,

@@ -51,7 +51,8 @@ def _pieces(command: Any) -> Iterator[str]:
         yield "COMMAND ..."
     for parameter in _shown(command):
         if parameter.param_type_name == "argument":
-            yield parameter.metavar
+            name = f"{parameter.metavar}..." if parameter.nargs == -1 else parameter.metavar
+            yield name if parameter.required else f"[{name}]"
 
 
 def _shown(command: Any) -> list[Any]:
@@ -62,12 +63,8 @@ def _row(parameter: Any) -> tuple[str, str, str]:
     if parameter.param_type_name == "argument":
         return f"`{parameter.metavar}`", parameter.help or "", "required" if parameter.required else ""
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    value = "" if parameter.is_flag else f" {parameter.metavar or _choices(parameter)}"
+    value = "" if parameter.is_flag else f" {parameter.metavar}"
     return f"`{names}{value}`", parameter.help or "", _default(parameter)
-
-
-def _choices(parameter: Any) -> str:
-    return "|".join(map(str, getattr(parameter.type, "choices", ())))
 
 
 def _default(parameter: Any) -> str:

@@ -18,7 +18,7 @@ def show_summary(plan: RunPlan, summary: Summary, tally: Tally, *, stopped: bool
         return
     out = to_stdout()
     out.print(f"{'Stopped' if stopped else 'Done'}: {events_and_speed(summary.events, summary.seconds)}")
-    if summary.watermark != BEFORE_TIME:
+    if summary.watermark > BEFORE_TIME:
         out.print(f"Everything up to {local_time(summary.watermark, plan.settings.zone)} is judged (the watermark)")
     out.print()
     if tally.alerts:
@@ -55,7 +55,7 @@ def as_values(summary: Summary, tally: Tally, *, stopped: bool) -> dict[str, Any
         "events": summary.events,
         "seconds": round(summary.seconds, 3),
         "events_per_second": round(summary.events / max(summary.seconds, 1e-9)),
-        "watermark": None if summary.watermark == BEFORE_TIME else summary.watermark,
+        "watermark": summary.watermark if summary.watermark > BEFORE_TIME else None,
         "stopped": stopped,
         "alerts": tally.by_rule(),
         "dead_letters": dict(sorted(tally.dead_letters.items())),

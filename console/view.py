@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from config.environment import expand
 from config.settings import DetectorSettings, RedisSettings
 from events.records import AlertRecord
+from operators.lateness import BEFORE_TIME
 
 _ANSWER_SECONDS = 5.0
 RULES = DetectorSettings.__struct_fields__  # each detector gives the alerts of one rule
@@ -69,8 +70,10 @@ class ReadModelView:
                 pipeline.zcard(self._prefix + index)
             meta, *counts = self._run(pipeline.execute)
         *by_rule, holds, merges = counts
+        # Before the first event the mark is so far back that Redis writes it as 4.6e+18 below zero.
+        watermark = int(float(meta.get("watermark", BEFORE_TIME)))
         return ViewState(
-            watermark=int(meta["watermark"]) if "watermark" in meta else None,
+            watermark=watermark if watermark > BEFORE_TIME else None,
             updated_at=int(meta["updated_at"]) if "updated_at" in meta else None,
             events=msgspec.json.decode(meta.get("counts", "{}"), type=dict[str, int]).get("events", 0),
             open_alerts=dict(zip(RULES, by_rule, strict=True)),

@@ -1,6 +1,7 @@
 """One example of each event and record, for ``docs/events.md``: they tell of one order that is paid too late.
 
-The records are what the flow makes of these events and a few more; a test runs it."""
+The records are what the flow makes of these events and a few more; a test runs it.
+"""
 
 from msgspec import Struct
 

@@ -141,8 +141,8 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "rule_version": "The version of the rule's settings that judged.",
         "step": "What happened to the alert.",
         "step_number": "1 for the step that opened it, then one more for each step.",
-        "episode": "The same on all steps of one alert: `<rule>/<entity_type>/<entity_id>/<opened_at>`, with `/<variant>` "
-        "behind it where one entity can have several at a time.",
+        "episode": "The same on all steps of one alert: `<rule>/<entity_type>/<entity_id>/<opened_at>`, "
+        "with `/<variant>` behind it where one entity can have several at a time.",
         "entity_type": "What kind of thing the alert is about, e.g. `order`, `card`.",
         "entity_id": "The thing it is about. Cards, phones and addresses stand here as keyed hashes.",
         "severity": "How urgent it is.",

@@ -47,8 +47,8 @@ In Kafka a record is a CloudEvent 1.0 in binary mode: its value is the JSON belo
 (`1.0`), `ce_id` (the record's `id`), `ce_source` (`{CE_SOURCE}`), `ce_type` (`orderpulse.<name>.v1`, e.g.
 `orderpulse.alert.v1`), `ce_subject` (the Kafka key), `ce_time` (the record's `time` as RFC 3339) and `content-type`.
 
-Dead letters alone are no CloudEvents: their value is the input record's own bytes, so that a repaired reader can read it
-again, with the headers that it came with. Behind those stand, as text (of several headers with one name the last counts):
+Dead letters alone are no CloudEvents: their value is the input record's own bytes, so that a repaired reader can read
+it again, with the headers that it came with. Behind those stand, as text (of several with one name the last counts):
 
 """
 

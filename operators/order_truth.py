@@ -100,7 +100,10 @@ class OrderTruth(StatefulComponent[OrderState]):
             self._take_details(order, event)
             if self._opened:
                 tell(self._opened, OrderOpened(event.order_id, order, event), at)
-            self._enter(event.order_id, order, None, self._machine.initial, event, at)
+            if order.parcels is None:
+                self._enter(event.order_id, order, self._machine.initial, event, at)
+            else:
+                self._move_all(event.order_id, order, self._machine.initial, event, at)
             self._catch_up(event.order_id, order, event, at)
         elif verdict is not Verdict.REPEATED:
             self._refuse(event.order_id, order, None, self._machine.initial, verdict, event, at)
@@ -205,23 +208,23 @@ class OrderTruth(StatefulComponent[OrderState]):
             tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def on_timer(self, key: str, due: int) -> None:
-        """Forget an order whose retention has passed."""
+        """Forget an order whose retention has passed: judged like a deadline, after all events of that moment."""
         order = self.states.get(key)
         if order is None or (order.stage is not None and not self._machine.is_terminal(order.stage)):
             return
         forget_at = (order.changed_at if order.stage is None else order.entered_at) + self._retention
-        if due >= forget_at:
+        if due > forget_at:
             del self.states[key]
             if self._forgotten:
-                tell(self._forgotten, OrderForgotten(key), due)
+                tell(self._forgotten, OrderForgotten(key), due - 1)
         else:
-            self.context.arm(key, forget_at)
+            self.context.arm(key, forget_at + 1)
 
     def _order(self, order_id: str, at: int) -> OrderState:
         order = self.states.get(order_id)
         if order is None:
             order = self.states[order_id] = OrderState(changed_at=at)
-            self.context.arm(order_id, at + self._retention)
+            self.context.arm(order_id, at + self._retention + 1)
         elif order.stage is None:
             order.changed_at = at
         return order
@@ -239,16 +242,18 @@ class OrderTruth(StatefulComponent[OrderState]):
         order.device = event.device or ""
         order.address = event.address_key or (address_key(event.address, key) if event.address else "")
 
-    def _move(self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int) -> None:
+    def _move(
+        self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int
+    ) -> None:
         """Judge a move of the order, one parcel, or all parcels; apply or refuse it."""
         if order.parcels is None:
             verdict = self._machine.judge(order.stage, target)
             if verdict is Verdict.APPLIED:
-                self._enter(order_id, order, None, target, event, at)
+                self._enter(order_id, order, target, event, at)
         elif parcel is not None and parcel in order.parcels:
             verdict = self._machine.judge(order.parcels[parcel].stage, target)
             if verdict is Verdict.APPLIED:
-                self._enter(order_id, order, parcel, target, event, at)
+                self._enter_parcels(order_id, order, (parcel,), target, event, at)
         else:
             verdict = self._move_all(order_id, order, target, event, at)
         if verdict is Verdict.APPLIED:
@@ -257,50 +262,62 @@ class OrderTruth(StatefulComponent[OrderState]):
             self._refuse(order_id, order, parcel, target, verdict, event, at)
 
     def _move_all(self, order_id: str, order: OrderState, target: str, event: Event, at: int) -> Verdict:
+        """Move every parcel for which that is allowed; what the move is when none can make it, the order's stage says."""
         verdicts = {name: self._machine.judge(item.stage, target) for name, item in (order.parcels or {}).items()}
-        for name, verdict in verdicts.items():
-            if verdict is Verdict.APPLIED:
-                self._enter(order_id, order, name, target, event, at)
-        found = set(verdicts.values())
-        for verdict in (Verdict.APPLIED, Verdict.REPEATED, Verdict.UNKNOWN, Verdict.BACKWARDS):
-            if verdict in found:
-                return verdict
-        return Verdict.SKIPPED
+        movable = tuple(name for name, verdict in verdicts.items() if verdict is Verdict.APPLIED)
+        if movable:
+            self._enter_parcels(order_id, order, movable, target, event, at)
+            return Verdict.APPLIED
+        if Verdict.REPEATED in verdicts.values():
+            return Verdict.REPEATED
+        return self._machine.judge(order.stage, target)
 
-    def _enter(self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int) -> None:
-        """Apply a move that was judged; the order follows its parcels."""
-        order.changed_at = at
-        if parcel is not None and order.parcels is not None:
-            unit = order.parcels[parcel]
-            before, entered_at = unit.stage, unit.entered_at
-            unit.stage, unit.entered_at, unit.entered_by = target, at, event.id
-            if self._moved:
-                tell(self._moved, StageMoved(order_id, order, event, parcel, before, target, entered_at), at)
-            self._follow_parcels(order_id, order, event, at)
-            return
+    def _enter(self, order_id: str, order: OrderState, target: str, event: Event, at: int) -> None:
+        """Apply a move of the order as a whole that was judged."""
         before, entered_at = order.stage, order.entered_at
-        order.stage, order.entered_at, order.entered_by = target, at, event.id
+        order.stage, order.entered_at, order.entered_by, order.changed_at = target, at, event.id, at
         if self._moved:
             tell(self._moved, StageMoved(order_id, order, event, None, before, target, entered_at), at)
         if self._machine.is_terminal(target):
             self._close(order_id, order, event, at)
 
-    def _follow_parcels(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
+    def _enter_parcels(
+        self, order_id: str, order: OrderState, names: tuple[str, ...], target: str, event: Event, at: int
+    ) -> None:
+        """Apply a move of parcels that was judged. It is one move: what is told of it is true when all have made it."""
+        parcels = order.parcels or {}
+        left = [(name, parcels[name].stage, parcels[name].entered_at) for name in names]
+        for name in names:
+            parcels[name] = Parcel(target, at, event.id)
+        order.changed_at = at
+        followed = self._follow_parcels(order_id, order, event, at)
+        for name, before, entered_at in left:
+            if self._moved:
+                tell(self._moved, StageMoved(order_id, order, event, name, before, target, entered_at), at)
+        self._tell_followed(followed, at)
+
+    def _follow_parcels(self, order_id: str, order: OrderState, event: Event, at: int) -> StageMoved | None:
+        """The order stands where its least far parcel stands; the order's move when that has changed."""
         stages = [unit.stage for unit in (order.parcels or {}).values() if unit.stage is not None]
         least = min(stages, key=self._machine.position.__getitem__)
         if least == order.stage:
-            return
+            return None
         before, entered_at = order.stage, order.entered_at
-        order.stage, order.entered_at, order.entered_by = least, at, event.id
+        order.stage, order.entered_at, order.entered_by, order.changed_at = least, at, event.id, at
+        return StageMoved(order_id, order, event, None, before, least, entered_at)
+
+    def _tell_followed(self, move: StageMoved | None, at: int) -> None:
+        if move is None:
+            return
         if self._moved:
-            tell(self._moved, StageMoved(order_id, order, event, None, before, least, entered_at), at)
-        if self._machine.is_terminal(least):
-            self._close(order_id, order, event, at)
+            tell(self._moved, move, at)
+        if self._machine.is_terminal(move.after):
+            self._close(move.order_id, move.order, move.event, at)
 
     def _close(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
         if self._closed:
             tell(self._closed, OrderClosed(order_id, order, event), at)
-        self.context.arm(order_id, at + self._retention)
+        self.context.arm(order_id, at + self._retention + 1)
 
     def _catch_up(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
         """Apply remembered moves that have become possible, and drop those that no longer lie ahead."""
@@ -315,8 +332,10 @@ class OrderTruth(StatefulComponent[OrderState]):
                 if verdict is Verdict.APPLIED:
                     if parcel is None and order.parcels is not None:
                         self._move_all(order_id, order, target, event, at)
+                    elif parcel is None:
+                        self._enter(order_id, order, target, event, at)
                     else:
-                        self._enter(order_id, order, parcel, target, event, at)
+                        self._enter_parcels(order_id, order, (parcel,), target, event, at)
                 break
             else:
                 return
@@ -364,4 +383,4 @@ class OrderTruth(StatefulComponent[OrderState]):
         if self._split_up:
             tell(self._split_up, OrderSplitUp(order_id, order, event, names), at)
         if start.stage is not None and start.stage != order.stage:
-            self._follow_parcels(order_id, order, event, at)
+            self._tell_followed(self._follow_parcels(order_id, order, event, at), at)

@@ -22,8 +22,9 @@ _DEFAULTS: dict[str, Any] = {
     "linger.ms": 5,
     # As other clients place keys, so that consumers can join our topics with theirs.
     "partitioner": "murmur2_random",
-    # The broker's limit decides. The client's own default is below it, and a dead letter is longer than what it was.
-    "message.max.bytes": 16_000_000,
+    # The topic's limit decides, and it counts what is compressed; this one counts before. A request of the broker's own
+    # limit, 100 MiB, has to hold it.
+    "message.max.bytes": 100_000_000,
 }
 # What it may not: without these a record could be lost or doubled. Only failures are reported back one by one; all
 # acknowledged is what `flush` waits for.

@@ -80,6 +80,10 @@ class FileReader:
         """The next position in each file."""
         return {name: log.position for name, log in self._logs.items()}
 
+    def lag(self) -> dict[str, int]:
+        """Nothing: files do not grow, so none can be fallen behind."""
+        return {}
+
     def close(self) -> None:
         """Closes the files."""
         for log in self._logs.values():

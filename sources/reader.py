@@ -44,6 +44,10 @@ class Reader(Protocol):
         """The next position of each partition: a reader that starts there goes on where this one stands."""
         ...
 
+    def lag(self) -> dict[str, int]:
+        """How many records of each partition are not read yet; empty for input that is not a stream."""
+        ...
+
     def close(self) -> None:
         """Gives files and connections back."""
         ...

@@ -7,7 +7,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 from confluent_kafka.cimpl import NewTopic
 from msgspec import Struct
 
-from config.settings import KafkaSettings
+from config.settings import KafkaSettings, TopicSettings
+from events.topics import INPUT_TOPICS, OUTPUTS, Output
 from sources.kafka_client import (
     ANSWER_SECONDS,
     SETTLE_SECONDS,
@@ -21,6 +22,15 @@ from sources.kafka_client import (
 from sources.reader import SourceError
 
 FOREVER = -1
+
+# A record may hold 1 MiB. An input topic takes twice that, so that a larger one comes to the flow and is a dead letter
+# with its remedy, and does not fail at its sender alone.
+INPUT_BYTES = 2 << 20
+# A version names the old and the new value of what one event changed.
+OUTPUT_BYTES = 4 << 20
+# A topic's limit counts what the sender compressed. A dead letter is compressed anew, not as tightly, and has headers of
+# its own.
+DEAD_LETTER_BYTES = 32 << 20
 
 
 class TopicPlan(Struct, frozen=True):
@@ -53,23 +63,30 @@ def planned_topics(
 
     ``retention`` (ms) is that of the inputs: a backfill can go back as far as they reach. ``broker_stamps``: the
     broker's clock, not the producer's, gives the arrival of input records; right for live production, wrong for topics
-    that are filled from files.
+    that are filled from files. A dead letter always fits where its record did.
     """
     topics = settings.topics
-    inputs = (topics.orders, topics.behaviour, topics.actions)
-    outputs = (topics.alerts, topics.diffs, topics.versions, topics.late)
+    inputs = [getattr(topics, name) for name in INPUT_TOPICS]
     input_config = {
+        "max.message.bytes": str(INPUT_BYTES),
         "retention.ms": str(retention),
         "message.timestamp.type": "LogAppendTime" if broker_stamps else "CreateTime",
         # Records carry the time of their events; what lies too far ahead is judged by the flow, not refused here.
         "message.timestamp.after.max.ms": str(2**63 - 1),
     }
+    dead_letter_config = {"max.message.bytes": str(DEAD_LETTER_BYTES), "retention.ms": str(FOREVER)}
     return [
         *(TopicPlan(name, input_config) for name in inputs),
-        *(TopicPlan(name, {}) for name in outputs),
-        TopicPlan(topics.holds, {"cleanup.policy": "compact"}),
-        *(TopicPlan(f"{name}{topics.dlq_suffix}", {"retention.ms": str(FOREVER)}) for name in inputs),
+        *(_planned_output(output, topics) for output in OUTPUTS if not output.original),
+        *(TopicPlan(f"{name}{topics.dlq_suffix}", dead_letter_config) for name in inputs),
     ]
+
+
+def _planned_output(output: Output, topics: TopicSettings) -> TopicPlan:
+    config = {"max.message.bytes": str(OUTPUT_BYTES)}
+    if output.compacted:
+        config["cleanup.policy"] = "compact"
+    return TopicPlan(getattr(topics, output.topic), config)
 
 
 def create_topics(

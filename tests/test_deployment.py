@@ -12,10 +12,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from config.loader import load_settings
 from config.settings import Settings
+from console.main import app
 from sinks.metrics import METRICS, MetricDefinition
 from tests.support.kafka_broker import kafka_version
 
@@ -86,6 +90,27 @@ def _host_path(service: str, path: str) -> Path:
         if source.startswith(".") and Path(path).is_relative_to(target):
             return ROOT / source / Path(path).relative_to(target)
     pytest.fail(f"{service}: no file of the project stands at {path}")
+
+
+def _own_services() -> list[str]:
+    """The services whose commands are OrderPulse's own."""
+    return sorted(name for name, service in _services().items() if "build" in service)
+
+
+def _on_this_host(service: str, argument: str) -> str:
+    """An argument with the project's file in place of a path in a service's container."""
+    return str(_host_path(service, argument)) if argument.startswith("/") else argument
+
+
+def _parsed(arguments: list[str]) -> Any:
+    """The context of the command that these arguments call, which is not run; raises what the command line raises."""
+    name, command, context = "orderpulse", typer.main.get_command(app), None
+    while isinstance(command, TyperGroup):
+        context = command.make_context(name, list(arguments), parent=context)
+        found, called, arguments = command.resolve_command(context, arguments)
+        assert found and called, "only a context for shell completion resolves to nothing"
+        name, command = found, called
+    return command.make_context(name, list(arguments), parent=context)
 
 
 def _names(expression: str) -> tuple[set[str], set[str]]:
@@ -242,11 +267,26 @@ def test_a_command_reads_the_shipped_configuration(name: str) -> None:
     assert _host_path(name, command[command.index("--config") + 1]) == CONFIGURATION
 
 
-def test_the_recovery_store_outlives_its_container() -> None:
-    command = _services()["flow"]["command"]
-    store = Path(command[command.index("--recovery") + 1])
-    volumes = [target for target, source in _mounts(_services()["flow"]).items() if not source.startswith(".")]
-    assert any(store.is_relative_to(volume) for volume in volumes)
+@pytest.mark.parametrize("name", _own_services())
+def test_a_command_is_one_that_the_command_line_takes(name: str) -> None:
+    arguments = [_on_this_host(name, argument) for argument in _services()[name]["command"]]
+    _parsed(arguments)
+
+
+@pytest.mark.parametrize("name", _own_services())
+def test_a_command_asks_for_nothing_that_is_still_to_come(name: str) -> None:
+    arguments = [_on_this_host(name, argument) for argument in _services()[name]["command"]]
+    command = _parsed(arguments).command
+    given = [option for option in command.params if not {*option.opts}.isdisjoint(arguments)]
+    assert [option.name for option in given if "not available yet" in (getattr(option, "help", "") or "")] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["walk"], ["run", "--no-such-option"], ["topics"], ["topics", "create", "--retention"]]
+)
+def test_a_command_that_the_command_line_does_not_take_is_found(arguments: list[str]) -> None:
+    with pytest.raises((TyperException, typer.Exit)):
+        _parsed(arguments)
 
 
 # Prometheus

@@ -57,10 +57,12 @@ class KeyUses(Component):
 
 
 class Use(Struct, gc=False):
-    """An order's latest use of a key."""
+    """An order's latest use of a key, and since when the order has been in the window of either variant without a gap."""
 
     time: int
     amount: int
+    since: int
+    since_same: int
 
 
 class Burst(Struct, gc=False):
@@ -95,8 +97,10 @@ class CardBurst(StatefulComponent[Key]):
         self._hold = settings.hold
         self._any = settings.any_amount
         self._same = settings.same_amount
+        self._any_window = int(self._any.window) if self._any is not None else 0
+        self._same_window = int(self._same.window) if self._same is not None else 0
         limits = [limit for limit in (self._any, self._same) if limit is not None]
-        self._widest = max((int(limit.window) for limit in limits), default=0)
+        self._widest = max(self._any_window, self._same_window)
         self._fewest = min((limit.count for limit in limits), default=0)
         self._swept = 0
 
@@ -118,8 +122,10 @@ class CardBurst(StatefulComponent[Key]):
         if key is None:
             key = self.states[note.key] = Key()
         uses = key.uses
-        uses.pop(note.order_id, None)
-        uses[note.order_id] = Use(at, note.amount)
+        before = uses.pop(note.order_id, None)
+        since = before.since if before is not None and at - before.time <= self._any_window else at
+        since_same = before.since_same if before is not None and at - before.time <= self._same_window else at
+        uses[note.order_id] = Use(at, note.amount, since, since_same)
         _forget(uses, at - self._widest)
         if len(uses) >= self._fewest:
             for variant, limit in self._variants(note.amount):
@@ -143,9 +149,10 @@ class CardBurst(StatefulComponent[Key]):
     def _judge(self, note: KeyUsed, key: Key, variant: str, limit: BurstLimit, at: int) -> None:
         burst = key.bursts.get(variant)
         if burst is None:
-            window = at - limit.window
-            orders = [order for order, use in _of(key.uses, variant) if use.time >= window]
-            if len(orders) >= limit.count:
+            oldest = at - limit.window
+            present = [(order, use) for order, use in _of(key.uses, variant) if use.time >= oldest]
+            if len(present) >= limit.count:
+                orders = _by_joining(present, variant)
                 burst = key.bursts[variant] = Burst(at, orders, note.event_id)
                 self._send(note.key, variant, limit, burst, "opened", at, "completed")
                 self._hold_all(note.key, variant, burst, burst.orders, at)
@@ -212,6 +219,13 @@ class CardBurst(StatefulComponent[Key]):
             evidence=evidence,
             variant=variant,
         )
+
+
+def _by_joining(present: list[tuple[str, Use]], variant: str) -> list[str]:
+    """Orders by when they came into the window; those of one millisecond by their ids."""
+    if variant == "any_amount":
+        return [order for _, order in sorted((use.since, order) for order, use in present)]
+    return [order for _, order in sorted((use.since_same, order) for order, use in present)]
 
 
 def _forget(uses: dict[str, Use], oldest: int) -> None:

@@ -36,7 +36,10 @@ class StageLimits:
 
 
 class Watch(Struct, gc=False):
-    """One running limit. ``opened_at`` is 0 and ``level`` empty until it alerts."""
+    """One running limit. ``opened_at`` is 0 and ``level`` empty until it alerts.
+
+    ``known_from``: when the unit came to be; nothing is said of it before that, even if its clock started earlier.
+    """
 
     order_id: str
     subject: str
@@ -44,6 +47,7 @@ class Watch(Struct, gc=False):
     deadline: int
     reminder: int
     event_id: str
+    known_from: int
     level: str = ""
     opened_at: int = 0
 
@@ -64,13 +68,14 @@ class LimitDetector(StatefulComponent[Watch]):
         self._alerts = Alerts(context, self.rule, version)
         self._lead = lead
 
-    def _start(self, unit: str, order_id: str, subject: str, since: int, limit: int, event_id: str) -> Watch:
+    def _start(
+        self, unit: str, order_id: str, subject: str, since: int, limit: int, event_id: str, known_from: int
+    ) -> None:
         """Run a limit from ``since`` on; a watch that the unit had before must have been ended."""
         deadline = since + limit
         reminder = deadline - self._lead if self._lead is not None and self._lead < limit else deadline
-        watch = self.states[unit] = Watch(order_id, subject, since, deadline, reminder, event_id)
-        self.context.arm(unit, reminder + 1)
-        return watch
+        self.states[unit] = Watch(order_id, subject, since, deadline, reminder, event_id, known_from)
+        self.context.arm(unit, (reminder if reminder > known_from else known_from) + 1)
 
     def _end(self, unit: str, reason: str, at: int) -> None:
         """Stop watching; an open alert resolves."""
@@ -79,21 +84,19 @@ class LimitDetector(StatefulComponent[Watch]):
             self._send(unit, watch, "resolved", at, reason)
 
     def on_timer(self, key: str, due: int) -> None:
-        """Look whether the unit's reminder or deadline has passed."""
+        """Open or raise the alert for what is due, with all events before ``due`` applied; else wake up later."""
         watch = self.states.get(key)
-        if watch is not None:
-            self._judge(key, watch, now=due - 1, at=due - 1)
-
-    def _judge(self, unit: str, watch: Watch, *, now: int, at: int) -> None:
-        """Open or raise the alert, at ``at``, for what is due after all events up to ``now``; else wake up later."""
-        if now >= watch.deadline:
+        if watch is None:
+            return
+        now = due - 1
+        if now >= watch.deadline and now >= watch.known_from:
             if watch.level != self.breach_level:
-                self._raise(unit, watch, self.breach_level, at)
-        elif now >= watch.reminder and not watch.level:
-            self._raise(unit, watch, "reminder", at)
-            self.context.arm(unit, watch.deadline + 1)
-        else:
-            self.context.arm(unit, (watch.deadline if watch.level else watch.reminder) + 1)
+                self._raise(key, watch, self.breach_level, now)
+            return
+        if now >= watch.reminder and now >= watch.known_from and not watch.level:
+            self._raise(key, watch, "reminder", now)
+        ripe = watch.deadline if watch.level else watch.reminder
+        self.context.arm(key, max(ripe, watch.known_from) + 1)
 
     def _raise(self, unit: str, watch: Watch, level: str, at: int) -> None:
         first = not watch.level

@@ -102,13 +102,14 @@ class MergeCandidate(StatefulComponent[Customer]):
         if customer is None or address is None:
             return False
         group = customer.groups[address]
-        group.orders.remove(note.order_id)
         group.event_id = note.event_id
+        ends = len(group.orders) < 3
+        if group.opened_at and ends:
+            self._send(note.key, address, group, "resolved", at, reason)
+            group.opened_at = 0
+        group.orders.remove(note.order_id)
         if group.opened_at:
-            left = len(group.orders)
-            self._send(note.key, address, group, "updated" if left > 1 else "resolved", at, reason)
-            if left < 2:
-                group.opened_at = 0
+            self._send(note.key, address, group, "updated", at, reason)
         if not group.orders:
             del customer.groups[address]
         return True

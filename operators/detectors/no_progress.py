@@ -43,4 +43,4 @@ class NoProgress(LimitDetector):
         self._end(fact.order_id, "cancelled" if stage.cancels else "moved_on", at)
         if not stage.terminal:
             limit = max(self._floor, self._limits.of(order.category, order.stage) or 0)
-            self._start(fact.order_id, fact.order_id, order.stage, at, limit, fact.event.id)
+            self._start(fact.order_id, fact.order_id, order.stage, at, limit, fact.event.id, at)

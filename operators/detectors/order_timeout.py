@@ -46,4 +46,4 @@ class OrderTimeout(LimitDetector):
             self._end(fact.order_id, "closed", at)
         elif self._machine.pays(fact.before, fact.after):
             limit = self._by_category.get(fact.order.category, self._limit)
-            self._start(fact.order_id, fact.order_id, "handling", at, limit, fact.event.id)
+            self._start(fact.order_id, fact.order_id, "handling", at, limit, fact.event.id, at)

@@ -1,7 +1,7 @@
 """``resonance``: many weak signals of one order that add up to trouble."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
@@ -94,7 +94,7 @@ class Resonance(StatefulComponent[Resonant]):
 
     def on_derived(self, note: Signal, at: int) -> None:
         """A signal that another component derived."""
-        self._add(note.key, note.name, note.event_id, at)
+        self._add(note.key, (note.name,), note.event_id, at)
 
     def on_failure(self, note: PaymentFailure, at: int) -> None:
         """From the configured number of failures within the closed window on, each one is a signal."""
@@ -104,7 +104,7 @@ class Resonance(StatefulComponent[Resonant]):
         state.failures = [time for time in state.failures if time >= at - self._window]
         state.failures.append(at)
         if len(state.failures) >= self._settings.payment_failures:
-            self._add(note.key, "payment_failures", note.event_id, at)
+            self._add(note.key, ("payment_failures",), note.event_id, at)
 
     def on_life(self, note: OrderLife, at: int) -> None:
         """What happened to the order itself."""
@@ -130,13 +130,16 @@ class Resonance(StatefulComponent[Resonant]):
         self._judge(key, state, due)
 
     def _signal(self, order_id: str, event: BehaviourSignal, at: int) -> None:
+        names: tuple[str, ...] = ()
         if event.device is not None:
             state = self._state(order_id, at)
             if state.device is not None and state.device != event.device:
-                self._add(order_id, "device_change", event.id, at)
+                names = ("device_change",)
             state.device = event.device
         if event.signal in self._weights.at(at) and self._counts(event):
-            self._add(order_id, event.signal, event.id, at)
+            names = (*names, event.signal)
+        if names:
+            self._add(order_id, names, event.id, at)
 
     def _counts(self, event: BehaviourSignal) -> bool:
         if event.value is None:
@@ -148,23 +151,28 @@ class Resonance(StatefulComponent[Resonant]):
         return (least is not None and event.value >= least) or (most is not None and event.value <= most)
 
     def _chat(self, order_id: str, event: BehaviourChat, at: int) -> None:
-        state = self.states.get(order_id)
-        if state is not None and state.paid_at is not None and at - state.paid_at <= self._settings.chat_after_payment:
-            self._add(order_id, "service_chat", event.id, at)
         text = _folded(event.text)
-        for name, words in self._words.items():
-            if any(word in text for word in words):
-                self._add(order_id, name, event.id, at)
+        names = [name for name, words in self._words.items() if any(word in text for word in words)]
+        state = self.states.get(order_id)
+        paid_at = state.paid_at if state is not None else None
+        if paid_at is not None and at - paid_at <= self._settings.chat_after_payment:
+            names.insert(0, "service_chat")
+        if names:
+            self._add(order_id, names, event.id, at)
 
-    def _add(self, order_id: str, name: str, event_id: str, at: int) -> None:
-        weight = self._weights.at(at).get(name, 0)
+    def _add(self, order_id: str, names: Iterable[str], event_id: str, at: int) -> None:
+        """All signals of one event count together: the level is judged once."""
         state = self._state(order_id, at)
-        if weight == 0 or state.closed:
+        if state.closed:
             return
         if not state.level:
             self._forget(state, at - self._window)
-        state.signs.append(Sign(at, name, weight, event_id))
-        state.total += weight
+        weights = self._weights.at(at)
+        for name in names:
+            weight = weights.get(name, 0)
+            if weight:
+                state.signs.append(Sign(at, name, weight, event_id))
+                state.total += weight
         if state.level or state.total >= self._orange:
             self._judge(order_id, state, at)
 

@@ -44,7 +44,7 @@ class StageTimeout(LimitDetector):
         self._end(unit, self._reason(fact), at)
         limit = self._limits.of(order.category, fact.after)
         if limit is not None:
-            self._start(unit, fact.order_id, fact.after, at, limit, fact.event.id)
+            self._start(unit, fact.order_id, fact.after, at, limit, fact.event.id, at)
 
     def on_split(self, fact: OrderSplitUp, at: int) -> None:
         """The order's clock ends; each new parcel's runs from when it, or the order, entered its stage."""
@@ -57,10 +57,8 @@ class StageTimeout(LimitDetector):
             limit = self._limits.of(order.category, parcel.stage)
             if limit is not None:
                 unit = f"{fact.order_id}/{name}"
-                watch = self._start(unit, fact.order_id, parcel.stage, parcel.entered_at, limit, parcel.entered_by)
-                if watch.reminder < at:
-                    # It was due before the parcel was named: that cannot be said in the past, so it is said now.
-                    self._judge(unit, watch, now=at - 1, at=at)
+                # Its clock may have run out before it was named: that cannot be said in the past, so it is said now.
+                self._start(unit, fact.order_id, parcel.stage, parcel.entered_at, limit, parcel.entered_by, at)
 
     def _reason(self, fact: StageMoved) -> str:
         if self._machine.stages[fact.after].cancels:

@@ -2,7 +2,7 @@
 
 import tomllib
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal, Overflow
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -44,18 +44,22 @@ def test_a_duration_is_shown_in_its_largest_units(milliseconds: int, text: str) 
     assert str(Duration(milliseconds)) == text
 
 
-@pytest.mark.parametrize("number", [30, 0, 1.5, True, None, ["1h"]])
-def test_a_duration_without_a_unit_is_refused(number: object) -> None:
-    with pytest.raises(ValueError, match="a duration needs a unit"):
+@pytest.mark.parametrize("number", [30, 0])
+def test_a_duration_without_a_unit_is_refused_with_the_remedy(number: int) -> None:
+    with pytest.raises(ValueError, match=f'a duration needs a unit: write "{number}s", "{number}m" or "{number}h"'):
         Duration.parse(number)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "h", "1w", "1.5h", "-5m", "1h 30m", " 1h", "1h\n", "1H", "1h30", "one hour"]
+    "value",
+    [
+        *("", "30", "h", "1w", "1.5h", "-5m", "1h 30m", " 1h", "1h\n", "1H", "1h30", "one hour", "１h", "٣h"),
+        *("9999999999999ms", 1.5, -5, True, None, ["1h"]),
+    ],
 )
-def test_a_text_that_is_no_duration_is_refused_with_an_example(text: str) -> None:
+def test_what_is_no_duration_is_refused_with_an_example(value: object) -> None:
     with pytest.raises(ValueError, match=r'is not a duration: .* e\.g\. "1h30m"'):
-        Duration.parse(text)
+        Duration.parse(value)
 
 
 @pytest.mark.parametrize(
@@ -118,19 +122,17 @@ def test_a_weight_without_a_value_is_refused(value: object) -> None:
         Thousandths.parse(value)
 
 
-@pytest.mark.xfail(reason="scaled with 28 digits, so further decimals are rounded away", raises=pytest.fail.Exception)
 def test_a_weight_with_very_many_decimals_is_refused() -> None:
     with pytest.raises(ValueError, match="has more than three decimals"):
         Thousandths.parse("1." + "0" * 28 + "1")
 
 
-@pytest.mark.xfail(reason="decimal.Overflow is no ValueError", raises=Overflow)
-def test_a_weight_beyond_all_measure_is_refused() -> None:
-    with pytest.raises(ValueError, match="1e999999"):
-        Thousandths.parse("1e999999")
+@pytest.mark.parametrize("value", ["1e999999", "-1e999999", 10**9 + 1, 1e10])
+def test_a_weight_beyond_all_measure_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="is too large"):
+        Thousandths.parse(value)
 
 
-@pytest.mark.xfail(reason="shown by way of a float, too coarse from the year 2242 on", raises=AssertionError)
 def test_the_last_moment_of_the_calendar_is_shown_exactly() -> None:
     assert str(Instant.parse("9999-12-31T23:59:59.999Z")) == "9999-12-31T23:59:59.999Z"
 

@@ -86,6 +86,12 @@ DONE = ["10:00 created", "10:01 cancelled"]
         ["10:00 opened skipped", "+7d 11:00 resolved skipped forgotten"],
     ),
     (
+        "a chat, too, names an order that is not known yet",
+        ["10:00 queued", "+1d 10:00 chat text=hello", "+8d 10:00 created"],
+        "+8d 10:00",
+        ["10:00 opened skipped", "+8d 10:00 resolved skipped moved_on"],
+    ),
+    (
         "its moves are forgotten with it",
         ["10:00 paid", "+8d 10:00 created"],
         "+8d 10:06",

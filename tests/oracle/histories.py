@@ -9,6 +9,9 @@ from msgspec import UNSET
 
 from config.settings import Settings
 from events.model import (
+    Behaviour,
+    ReviewConfirmed,
+    ReviewReleased,
     AnyEvent,
     LogisticsScan,
     OrderChanged,
@@ -165,8 +168,10 @@ class _Fold:
         self._apply_event(life, event, (time, position))
         if life.closed is not None:
             life.forgotten = life.closed[0] + self._flow.closed_retention
-        else:
-            life.forgotten = time + self._flow.closed_retention if life.stage is None else None
+        elif life.stage is not None:
+            life.forgotten = None
+        elif not isinstance(event, Behaviour | ReviewReleased | ReviewConfirmed):
+            life.forgotten = time + self._flow.closed_retention
 
     def _apply_event(self, life: Life, event: AnyEvent, when: tuple[int, int]) -> None:
         match event:

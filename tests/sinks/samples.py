@@ -22,12 +22,12 @@ from events.records import (
 NOON = 1_767_240_000_123  # 2026-01-01T04:00:00.123Z
 
 ALERT = AlertRecord(
-    id="a1",
+    id="card_burst/card/c1/1767240000123/any_amount#1",
     rule="card_burst",
     rule_version=1,
     step="opened",
     step_number=1,
-    episode="card_burst|card|c1|1767240000123",
+    episode="card_burst/card/c1/1767240000123/any_amount",
     entity_type="card",
     entity_id="c1",
     severity="critical",
@@ -40,7 +40,7 @@ ALERT = AlertRecord(
     text=LocalText("同一卡号多笔订单", "Many orders on one card"),
 )
 HOLD = HoldRecord(
-    id="h1",
+    id="hold/O-1/1",
     order_id="O-1",
     version=1,
     status="held",
@@ -50,7 +50,7 @@ HOLD = HoldRecord(
     reason="card_burst",
 )
 VERSION = VersionRecord(
-    id="v1",
+    id="O-1/v1",
     order_id="O-1",
     version=1,
     time=NOON,
@@ -61,7 +61,7 @@ VERSION = VersionRecord(
     changes=(FieldChange("amounts.amount", None, 12_800),),
 )
 DIFF = DiffRecord(
-    id="d1",
+    id="O-1/v1/erp",
     target="erp",
     order_id="O-1",
     version=1,
@@ -74,7 +74,7 @@ DIFF = DiffRecord(
     actions=(),
 )
 LATE = LateRecord(
-    id="l1",
+    id="late/oms/e9",
     source="oms",
     event_id="e9",
     event_type="order.stage",

@@ -3,16 +3,34 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from config.loader import load_settings
 from config.settings import TopicSettings
+from dataflows.run import KAFKA, RunPlan, Summary, execute
+from events.model import OrderChanged, OrderCreated, OrderFields
 from events.records import AlertRecord
+from operators.router import MAX_RECORD
 from sinks.kafka import KafkaSink
 from sinks.sink import Sink, SinkError
-from tests.sinks.samples import ALERT, DEAD_LETTER, DIFF, EVERY_KIND, HOLD, LATE, VERSION, alert, kafka_settings, topics
+from sources.topics import create_topics
+from tests.sinks.samples import (
+    ALERT,
+    DEAD_LETTER,
+    DIFF,
+    EVERY_KIND,
+    HOLD,
+    LATE,
+    NOON,
+    VERSION,
+    alert,
+    kafka_settings,
+    topics,
+)
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.ports import free_port
 
@@ -58,7 +76,7 @@ def test_each_record_arrives_in_its_topic(kafka: KafkaBroker, own_topics: TopicS
     sink.write([msgspec.structs.replace(r, topic=own_topics.orders) if r is DEAD_LETTER else r for r in EVERY_KIND])
     sink.flush()
     for topic, key, record in (
-        (own_topics.alerts, "card:c1", ALERT),
+        (own_topics.alerts, "c1", ALERT),
         (own_topics.holds, "O-1", HOLD),
         (own_topics.versions, "O-1", VERSION),
         (own_topics.diffs, "O-1", DIFF),
@@ -118,7 +136,7 @@ def test_a_topic_that_is_not_there_when_a_record_needs_it_stops_the_flow(
 ) -> None:
     sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, topic_metadata_propagation_max_ms="500"))
     sink.write([msgspec.structs.replace(DEAD_LETTER, topic="nobody.knows")])
-    expected = r"topic nobody.knows.dlq, key orders.order.events.v1/3@17: .*create it with"
+    expected = r"topic nobody.knows.dlq, key orders.order.events.v1/3: .*create it with"
     with pytest.raises(SinkError, match=expected):
         sink.flush()
     with pytest.raises(SinkError, match=expected):
@@ -136,8 +154,71 @@ def test_a_record_that_the_topic_refuses_stops_the_flow(kafka: KafkaBroker, own_
 
 def test_a_record_too_large_for_the_client_stops_the_flow(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
     sink = KafkaSink(kafka_settings(kafka.bootstrap, own_topics, message_max_bytes="2000"))
-    with pytest.raises(SinkError, match=r"key card:c1: .*raise max.message.bytes"):
+    with pytest.raises(SinkError, match=r"key c1: .*raise max.message.bytes"):
         sink.write([alert(reason="x" * 3_000)])
+
+
+@pytest.fixture
+def planned(kafka: KafkaBroker) -> TopicSettings:
+    """Topics of one test, as `orderpulse topics create` makes them."""
+    of = topics(f"t{uuid.uuid4().hex[:8]}")
+    create_topics(kafka_settings(kafka.bootstrap, of))
+    return of
+
+
+def send(broker: KafkaBroker, topic: str, value: bytes, **client: str) -> None:
+    """Puts one record with a header onto a topic."""
+    options = {name.replace("_", "."): option for name, option in client.items()}
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "message.max.bytes": 100_000_000, **options})
+    failed: list[KafkaError] = []
+    producer.produce(
+        topic, value, headers={"trace": b"7"}, on_delivery=lambda error, _: failed.append(error) if error else None
+    )
+    assert producer.flush(20) == 0
+    assert failed == []
+
+
+def run(broker: KafkaBroker, of: TopicSettings) -> Summary:
+    """The flow over what stands in the topics now."""
+    settings = load_settings()
+    kafka = kafka_settings(broker.bootstrap, of)
+    return execute(
+        RunPlan(msgspec.structs.replace(settings, kafka=kafka), KAFKA, output=KAFKA, bounded=True, serve=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "compression"),
+    [(MAX_RECORD + 1, "none"), (2 * MAX_RECORD - 1_000, "none"), (20 * MAX_RECORD, "zstd")],
+    ids=["just above the limit", "as much as the topic takes", "compressed by its sender"],
+)
+def test_a_record_that_is_too_large_for_the_flow_fits_among_its_dead_letters(
+    kafka: KafkaBroker, planned: TopicSettings, size: int, compression: str
+) -> None:
+    tight = bytes(size) if compression == "zstd" else Random(1).randbytes(size)
+    send(kafka, planned.orders, tight, compression_type=compression)
+    run(kafka, planned)
+    (letter,) = read(kafka, f"{planned.orders}.dlq")
+    assert letter.value() == tight
+    headers = list(letter.headers() or [])
+    assert headers[0] == ("trace", b"7")
+    assert dict(headers)["op_reason"] == b"too_large"
+
+
+def test_what_one_event_of_the_largest_size_leads_to_fits_into_its_topics(
+    kafka: KafkaBroker, planned: TopicSettings
+) -> None:
+    recipient = Random(2).randbytes(MAX_RECORD // 2 - 400).hex()
+    event = OrderCreated(id="e1", source="oms", time=NOON, order_id="O-1", recipient=recipient)
+    moved = OrderChanged(
+        id="e2", source="oms", time=NOON + 1, order_id="O-1", fields=OrderFields(recipient=recipient[::-1])
+    )
+    for each in (event, moved):
+        line = msgspec.json.encode(each)
+        assert MAX_RECORD - 2_000 < len(line) <= MAX_RECORD
+        send(kafka, planned.orders, line)
+    run(kafka, planned)
+    assert [record.key() for record in read(kafka, planned.versions)] == [b"O-1", b"O-1"]
 
 
 def test_guarantees_cannot_be_configured_away(kafka: KafkaBroker, own_topics: TopicSettings) -> None:
@@ -172,7 +253,7 @@ def test_a_broker_that_dies_for_good_ends_the_flow_with_an_error(tmp_path: Path,
         sink = KafkaSink(kafka_settings(broker.bootstrap, of, message_timeout_ms="1500"))
         broker.kill()
         sink.write([ALERT])
-        with pytest.raises(SinkError, match=r"topic orders.alert.events.v1, key card:c1: .*brokers are up"):
+        with pytest.raises(SinkError, match=r"topic orders.alert.events.v1, key c1: .*brokers are up"):
             sink.flush()
         with pytest.raises(SinkError):
             sink.close()

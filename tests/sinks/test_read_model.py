@@ -65,7 +65,7 @@ def hold(version: int, status: str) -> HoldRecord:
 
 
 def step(number: int, kind: Step, **changes: Any) -> AlertRecord:
-    return alert(id=f"a{number}", step=kind, step_number=number, time=NOON + number, **changes)
+    return alert(id=f"{EPISODE}#{number}", step=kind, step_number=number, time=NOON + number, **changes)
 
 
 def test_an_order_can_be_looked_up_with_its_newest_version(sink: Sink, client: redis.Redis) -> None:
@@ -103,7 +103,7 @@ def test_a_resolved_alert_leaves_the_lists_and_stays_in_the_feed(sink: Sink, cli
     sink.write([step(2, "resolved", reason="window_passed")])
     assert sorted(content(client)) == [f"{P}alert:{EPISODE}", f"{P}feed", f"{P}feed:records"]
     assert client.hget(f"{P}alert:{EPISODE}", "state") == "resolved"
-    assert client.zrange(f"{P}feed", 0, -1) == ["a1", "a2"]
+    assert client.zrange(f"{P}feed", 0, -1) == [ALERT.id, f"{EPISODE}#2"]
 
 
 def test_an_order_that_left_an_alert_is_no_longer_listed_under_it(sink: Sink, client: redis.Redis) -> None:
@@ -150,8 +150,8 @@ def test_a_reviewed_order_no_longer_waits(sink: Sink, client: redis.Redis, statu
 
 def test_the_feed_keeps_the_newest_steps_with_their_texts(sink: Sink, client: redis.Redis) -> None:
     sink.write([step(number, "updated") for number in range(1, 9)])
-    assert client.zrange(f"{P}feed", 0, -1) == ["a4", "a5", "a6", "a7", "a8"]
-    assert sorted(client.hkeys(f"{P}feed:records")) == ["a4", "a5", "a6", "a7", "a8"]
+    assert client.zrange(f"{P}feed", 0, -1) == [f"{EPISODE}#{number}" for number in range(4, 9)]
+    assert sorted(client.hkeys(f"{P}feed:records")) == [f"{EPISODE}#{number}" for number in range(4, 9)]
     newest = client.hget(f"{P}feed:records", "a8")
     assert newest is not None
     assert msgspec.json.decode(newest, type=AlertRecord) == step(8, "updated")

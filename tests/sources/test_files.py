@@ -304,3 +304,4 @@ def test_a_file_reader_is_a_reader(tmp_path: Path) -> None:
     reader.read(None)
     reader.close()
     assert not reader.finished or reader.positions()
+    assert reader.lag() == {}

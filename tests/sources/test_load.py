@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from config.settings import KafkaSettings, TimeSettings, TopicSettings
 from config.units import Duration, Instant
+from operators.router import MAX_RECORD
 from sources.kafka import KafkaReader
 from sources.load import load_files
 from sources.reader import SourceError
@@ -156,6 +157,13 @@ def test_only_the_holds_are_compacted(settings: KafkaSettings) -> None:
     assert [plan.name for plan in planned_topics(settings) if plan.config.get("cleanup.policy") == "compact"] == [
         settings.topics.holds
     ]
+
+
+def test_a_dead_letter_topic_takes_larger_records_than_its_input(settings: KafkaSettings) -> None:
+    limits = {plan.name: int(plan.config["max.message.bytes"]) for plan in planned_topics(settings)}
+    topics = settings.topics
+    for name in (topics.orders, topics.behaviour, topics.actions):
+        assert limits[f"{name}.dlq"] > limits[name] > MAX_RECORD
 
 
 def test_the_broker_stamps_the_inputs_where_it_is_asked_to(settings: KafkaSettings) -> None:
