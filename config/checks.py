@@ -46,9 +46,7 @@ def _time(settings: Settings) -> Iterator[Problem]:
     if time.earliest >= time.latest:
         yield Problem("time.earliest", f"must be before time.latest ({time.latest})")
     if time.idle_delay < time.out_of_orderness:
-        yield Problem(
-            "time.idle_delay", f"must not be shorter than time.out_of_orderness ({time.out_of_orderness})"
-        )
+        yield Problem("time.idle_delay", f"must not be shorter than time.out_of_orderness ({time.out_of_orderness})")
 
 
 def _stages(settings: Settings) -> Iterator[Problem]:

@@ -35,7 +35,7 @@ class Duration(int):
 
 
 class Thousandths(int):
-    """A weight or factor with at most three decimals, kept as an integer count of thousandths so that sums are exact."""
+    """A weight or factor with at most three decimals, kept as a count of thousandths so that sums are exact."""
 
     @classmethod
     def parse(cls, value: object) -> "Thousandths":

@@ -28,8 +28,8 @@ FOREVER = -1
 INPUT_BYTES = 2 << 20
 # A version names the old and the new value of what one event changed.
 OUTPUT_BYTES = 4 << 20
-# A topic's limit counts what the sender compressed. A dead letter is compressed anew, not as tightly, and has headers of
-# its own.
+# A topic's limit counts what the sender compressed. A dead letter is compressed anew, not as tightly, and has headers
+# of its own.
 DEAD_LETTER_BYTES = 32 << 20
 
 

@@ -1,16 +1,25 @@
 """Servers for tests: a real Kafka broker and a real Redis.
 
 `kafka` and `redis_server` are shared, one of each per pytest-xdist worker; a test that stops, kills or freezes a
-server takes `own_kafka` or `own_redis`.
+server takes `own_kafka` or `own_redis`. Properties run quickly unless HYPOTHESIS_PROFILE=thorough.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.support.kafka_broker import KafkaBroker, missing_requirements
 from tests.support.redis_server import RedisServer
+
+# Whole runs of the flow take longer than hypothesis expects of an example; a deadline would measure the machine.
+_LENIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+hypothesis_settings.register_profile("default", max_examples=25, **_LENIENT)
+hypothesis_settings.register_profile("thorough", max_examples=500, **_LENIENT)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.hookimpl

@@ -108,7 +108,8 @@ def _parsed(arguments: list[str]) -> Any:
     while isinstance(command, TyperGroup):
         context = command.make_context(name, list(arguments), parent=context)
         found, called, arguments = command.resolve_command(context, arguments)
-        assert found and called, "only a context for shell completion resolves to nothing"
+        assert found is not None
+        assert called is not None
         name, command = found, called
     return command.make_context(name, list(arguments), parent=context)
 

@@ -1,0 +1,1 @@
+"""Detectors and the alert lifecycle, each shown by timelines."""

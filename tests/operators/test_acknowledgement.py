@@ -48,8 +48,13 @@ def test_the_step_says_who_and_keeps_the_number_of_steps() -> None:
 
 
 def test_a_later_step_keeps_its_number_when_a_reminder_was_read() -> None:
-    lines = ["10:00 created", "10:01 signal signal=rating_threat", "10:02 signal signal=urgency_words",
-             "10:03 acknowledged order:A rule=resonance opened=10:02", "10:04 signal signal=rating_threat"]
+    lines = [
+        "10:00 created",
+        "10:01 signal signal=rating_threat",
+        "10:02 signal signal=urgency_words",
+        "10:03 acknowledged order:A rule=resonance opened=10:02",
+        "10:04 signal signal=rating_threat",
+    ]
     assert told("resonance", lines, "10:05") == [
         "10:02 opened orange",
         "10:03 acknowledged orange",

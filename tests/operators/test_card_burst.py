@@ -5,9 +5,8 @@ The defaults: 5 orders, or 3 of the same amount, within 10 minutes.
 
 import pytest
 
-from tests.operators.timeline import HASH_KEY, alerts, play, settings, table, told
-
 from events.normal_form import risk_key
+from tests.operators.timeline import HASH_KEY, alerts, play, settings, table, told
 
 RULE = "card_burst"
 ANY = [f"10:0{2 * n} created O{n} card=K amount={100 + n}" for n in range(5)]
@@ -99,8 +98,11 @@ def test_five_orders_on_one_card_are_a_burst(lines: list[str], until: str, expec
     ),
     (
         "a millisecond too far apart",
-        ["10:00 created O0 card=K amount=5", "10:05 created O1 card=K amount=5",
-         "10:10:00.001 created O2 card=K amount=5"],
+        [
+            "10:00 created O0 card=K amount=5",
+            "10:05 created O1 card=K amount=5",
+            "10:10:00.001 created O2 card=K amount=5",
+        ],
         "11:00",
         [],
     ),
@@ -115,8 +117,12 @@ def test_five_orders_on_one_card_are_a_burst(lines: list[str], until: str, expec
     ),
     (
         "an order that leaves and comes back in one millisecond starts another burst",
-        ["10:00 created O0 card=K amount=5", "10:05 created O1 card=K amount=5", "10:06 created O2 card=K amount=5",
-         "10:10:00.001 paid O0"],
+        [
+            "10:00 created O0 card=K amount=5",
+            "10:05 created O1 card=K amount=5",
+            "10:06 created O2 card=K amount=5",
+            "10:10:00.001 paid O0",
+        ],
         "10:12",
         [
             "10:06 opened same_amount card K: O0 O1 O2",
@@ -132,8 +138,11 @@ def test_five_orders_on_one_card_are_a_burst(lines: list[str], until: str, expec
     ),
     (
         "two amounts are two bursts",
-        [line for n in range(3) for line in (f"10:0{n} created O{n} card=K amount=5",
-                                             f"10:0{n} created P{n} card=L amount=6")],
+        [
+            line
+            for n in range(3)
+            for line in (f"10:0{n} created O{n} card=K amount=5", f"10:0{n} created P{n} card=L amount=6")
+        ],
         "10:09",
         ["10:02 opened same_amount card K: O0 O1 O2", "10:02 opened same_amount card L: P0 P1 P2"],
     ),
@@ -151,15 +160,24 @@ def test_three_orders_of_one_amount_on_one_card_are_a_burst(lines: list[str], un
     ),
     (
         "the order's own card, where the payment names none",
-        ["10:00 created O0 card=K amount=5", "10:09 paid O0", "10:15 created O1 card=K amount=5",
-         "10:19 created O2 card=K amount=5"],
+        [
+            "10:00 created O0 card=K amount=5",
+            "10:09 paid O0",
+            "10:15 created O1 card=K amount=5",
+            "10:19 created O2 card=K amount=5",
+        ],
         "10:19",
         ["10:19 opened same_amount card K: O0 O1 O2"],
     ),
     (
         "a payment that moves nothing counts all the same",
-        ["10:00 created O0 card=K amount=5", "10:01 paid O0", "10:09 paid O0", "10:15 created O1 card=K amount=5",
-         "10:19 created O2 card=K amount=5"],
+        [
+            "10:00 created O0 card=K amount=5",
+            "10:01 paid O0",
+            "10:09 paid O0",
+            "10:15 created O1 card=K amount=5",
+            "10:19 created O2 card=K amount=5",
+        ],
         "10:19",
         ["10:19 opened same_amount card K: O0 O1 O2"],
     ),
@@ -171,8 +189,12 @@ def test_three_orders_of_one_amount_on_one_card_are_a_burst(lines: list[str], un
     ),
     (
         "a repeated announcement does not",
-        ["10:00 created O0 card=K amount=5", "10:09 created O0 card=K amount=5 source=erp",
-         "10:11 created O1 card=K amount=5", "10:12 created O2 card=K amount=5"],
+        [
+            "10:00 created O0 card=K amount=5",
+            "10:09 created O0 card=K amount=5 source=erp",
+            "10:11 created O1 card=K amount=5",
+            "10:12 created O2 card=K amount=5",
+        ],
         "10:15",
         [],
     ),
@@ -211,8 +233,11 @@ def test_a_masked_number_is_shared_by_many_and_no_key() -> None:
 
 
 def test_a_phone_changed_before_payment_is_the_one_that_counts_then() -> None:
-    lines = [*(f"10:0{n} created O{n} phone=13800001111 amount=5" for n in range(2)), "10:02 created O2 amount=5",
-             "10:03 changed O2 phone=13800001111"]
+    lines = [
+        *(f"10:0{n} created O{n} phone=13800001111 amount=5" for n in range(2)),
+        "10:02 created O2 amount=5",
+        "10:03 changed O2 phone=13800001111",
+    ]
     assert told(RULE, lines, "10:04") == []
     assert len(told(RULE, [*lines, "10:04 paid O2"], "10:04")) == 1
 
@@ -229,7 +254,9 @@ def test_only_the_configured_keys_and_moments_are_judged() -> None:
 
 
 def test_count_and_window_are_configuration() -> None:
-    changed = settings(card_burst={"any_amount": {"count": 2, "window": "1s"}, "same_amount": {"count": 9, "window": "1s"}})
+    changed = settings(
+        card_burst={"any_amount": {"count": 2, "window": "1s"}, "same_amount": {"count": 9, "window": "1s"}}
+    )
     lines = ["10:00 created O0 card=K", "10:00:01 created O1 card=K", "10:00:02.001 created O2 card=K"]
     assert told(RULE, lines, "10:01", changed) == [
         "10:00:01 opened burst card K: O0 O1",

@@ -30,11 +30,19 @@ LOCKED = ["10:00 created", *(f"10:0{n} signal signal=rating_threat" for n in ran
         "12:00",
         [*HELD, "10:20 O0 confirmed review_confirmed"],
     ),
-    ("the same review twice is once", [*BURST, "10:20 released O0", "10:21 released O0"], "12:00",
-     [*HELD, "10:20 O0 released review_released"]),
+    (
+        "the same review twice is once",
+        [*BURST, "10:20 released O0", "10:21 released O0"],
+        "12:00",
+        [*HELD, "10:20 O0 released review_released"],
+    ),
     ("a review of an order that is not held", ["10:00 created", "10:01 released", "10:02 confirmed"], "12:00", []),
-    ("after a release nothing can be confirmed", [*BURST, "10:20 released O0", "10:21 confirmed O0"], "12:00",
-     [*HELD, "10:20 O0 released review_released"]),
+    (
+        "after a release nothing can be confirmed",
+        [*BURST, "10:20 released O0", "10:21 confirmed O0"],
+        "12:00",
+        [*HELD, "10:20 O0 released review_released"],
+    ),
     (
         "a confirmed suspicion can still be released",
         [*BURST, "10:20 confirmed O0", "10:21 released O0"],
@@ -49,16 +57,31 @@ LOCKED = ["10:00 created", *(f"10:0{n} signal signal=rating_threat" for n in ran
     ),
     (
         "another burst can",
-        [*BURST, "10:20 released O0", "10:30 created O5 card=K amount=5", "10:31 created O6 card=K amount=5",
-         "10:32 paid O0"],
+        [
+            *BURST,
+            "10:20 released O0",
+            "10:30 created O5 card=K amount=5",
+            "10:31 created O6 card=K amount=5",
+            "10:32 paid O0",
+        ],
         "12:00",
-        [*HELD, "10:20 O0 released review_released", "10:32 O0 held card_burst", "10:32 O5 held card_burst",
-         "10:32 O6 held card_burst"],
+        [
+            *HELD,
+            "10:20 O0 released review_released",
+            "10:32 O0 held card_burst",
+            "10:32 O5 held card_burst",
+            "10:32 O6 held card_burst",
+        ],
     ),
     (
         "but not an order whose suspicion was confirmed",
-        [*BURST, "10:20 confirmed O0", "10:30 created O5 card=K amount=5", "10:31 created O6 card=K amount=5",
-         "10:32 paid O0"],
+        [
+            *BURST,
+            "10:20 confirmed O0",
+            "10:30 created O5 card=K amount=5",
+            "10:31 created O6 card=K amount=5",
+            "10:32 paid O0",
+        ],
         "12:00",
         [*HELD, "10:20 O0 confirmed review_confirmed", "10:32 O5 held card_burst", "10:32 O6 held card_burst"],
     ),
@@ -74,7 +97,11 @@ def test_an_order_is_held_until_a_review_says_so(lines: list[str], until: str, e
 
 
 def test_each_record_of_a_hold_has_the_next_version_and_all_its_causes() -> None:
-    lines = [*BURST, *(f"10:0{n + 3} signal O0 signal=rating_threat" for n in range(3)), "10:20 released O0 operator=mei"]
+    lines = [
+        *BURST,
+        *(f"10:0{n + 3} signal O0 signal=rating_threat" for n in range(3)),
+        "10:20 released O0 operator=mei",
+    ]
     records = [hold for hold in of_kind(HoldRecord, play(lines, "12:00")) if hold.order_id == "O0"]
     assert [(hold.id, hold.version, hold.operator) for hold in records] == [
         ("hold/O0/1", 1, None),

@@ -58,8 +58,14 @@ def test_orders_that_could_ship_together_are_a_group(lines: list[str], until: st
 @table(
     (
         "cancelled one after the other; the last one waits for another",
-        [bought("10:00", "A"), bought("10:10", "B"), bought("10:20", "D"), "10:30 cancelled A", "10:40 cancelled B",
-         bought("12:20", "E")],
+        [
+            bought("10:00", "A"),
+            bought("10:10", "B"),
+            bought("10:20", "D"),
+            "10:30 cancelled A",
+            "10:40 cancelled B",
+            bought("12:20", "E"),
+        ],
         "12:30",
         [
             "10:10 opened candidate customer C: A B",
@@ -88,8 +94,13 @@ def test_orders_that_could_ship_together_are_a_group(lines: list[str], until: st
     ),
     (
         "one parcel of it shipped",
-        [bought("10:00", "A"), bought("10:10", "B"), *PACKED, "10:35 split parcels=P,Q",
-         "10:40 scanned A/Q scan=collected"],
+        [
+            bought("10:00", "A"),
+            bought("10:10", "B"),
+            *PACKED,
+            "10:35 split parcels=P,Q",
+            "10:40 scanned A/Q scan=collected",
+        ],
         "10:41",
         ["10:10 opened candidate customer C: A B", "10:40 resolved candidate shipped customer C: A B"],
     ),

@@ -33,8 +33,12 @@ PACKED = ["9:00 created", "9:00 paid", *(f"10:00 {stage}" for stage in ("queued"
     ),
     (
         "the same raw status again is none",
-        ["10:00 created", "11:00 status system=oms status=NEW", "12:00 status system=oms status=NEW",
-         "13:30 status system=oms status=SEEN"],
+        [
+            "10:00 created",
+            "11:00 status system=oms status=NEW",
+            "12:00 status system=oms status=NEW",
+            "13:30 status system=oms status=SEEN",
+        ],
         "15:00",
         ["13:00 opened no_progress", "13:30 resolved no_progress moved_on"],
     ),
@@ -46,8 +50,15 @@ PACKED = ["9:00 created", "9:00 paid", *(f"10:00 {stage}" for stage in ("queued"
     ),
     (
         "what is no change of status is no progress",
-        ["10:00 created", "11:00 changed courier=sf", "11:10 failed", "11:20 scanned scan=seen", "11:30 packed",
-         "11:40 waybill ms=100", "11:50 created"],
+        [
+            "10:00 created",
+            "11:00 changed courier=sf",
+            "11:10 failed",
+            "11:20 scanned scan=seen",
+            "11:30 packed",
+            "11:40 waybill ms=100",
+            "11:50 created",
+        ],
         "12:30",
         ["12:00 opened no_progress"],
     ),

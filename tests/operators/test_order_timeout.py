@@ -38,8 +38,12 @@ PAID = ["10:00 created", "10:01 paid"]
         "14:00",
         [],
     ),
-    ("fresh goods, exactly in time", ["10:00 created category=fresh", "10:01 paid", "10:05 queued", "10:31 accepted"],
-     "12:30", []),
+    (
+        "fresh goods, exactly in time",
+        ["10:00 created category=fresh", "10:01 paid", "10:05 queued", "10:31 accepted"],
+        "12:30",
+        [],
+    ),
     ("fresh goods", ["10:00 created category=fresh", "10:01 paid"], "10:32", ["10:31 opened breach"]),
     (
         "goods that become fresh once they are paid keep their limit",
@@ -86,7 +90,10 @@ def test_a_reminder_comes_fifteen_minutes_before_the_limit(lines: list[str], unt
 def test_an_order_that_ends_without_being_handled_or_cancelled_is_closed() -> None:
     lost = {"label_zh": "丢失", "label_en": "lost", "terminal": True}
     changed = settings(stages={"lost": lost}, flow={"from_any": ["cancelled", "lost"]})
-    assert told(RULE, [*PAID, "12:30 lost"], "13:00", changed) == ["12:01 opened breach", "12:30 resolved breach closed"]
+    assert told(RULE, [*PAID, "12:30 lost"], "13:00", changed) == [
+        "12:01 opened breach",
+        "12:30 resolved breach closed",
+    ]
 
 
 def test_where_paying_is_handling_nothing_has_to_be_waited_for() -> None:

@@ -16,8 +16,12 @@ FURIOUS = "chat text='急用,不然差评'"  # urgent words 1.0 and a rating thr
 @table(
     (
         "they rise to orange and to the lock, and fade again",
-        [CREATED, "10:00 signal signal=rating_threat", "10:10 signal signal=urgency_words",
-         "10:20 signal signal=rating_threat"],
+        [
+            CREATED,
+            "10:00 signal signal=rating_threat",
+            "10:10 signal signal=urgency_words",
+            "10:20 signal signal=rating_threat",
+        ],
         "11:00",
         [
             "10:10 opened orange",
@@ -52,8 +56,12 @@ FURIOUS = "chat text='急用,不然差评'"  # urgent words 1.0 and a rating thr
     ),
     (
         "signals of one millisecond leave together",
-        [CREATED, "10:00 signal signal=rating_threat", "10:00 signal signal=urgency_words",
-         "10:00 signal signal=rating_threat"],
+        [
+            CREATED,
+            "10:00 signal signal=rating_threat",
+            "10:00 signal signal=urgency_words",
+            "10:00 signal signal=rating_threat",
+        ],
         "11:00",
         ["10:00 opened orange", "10:00 updated lock sum_rose", "10:30:00.001 resolved lock quiet"],
     ),
@@ -88,8 +96,12 @@ FURIOUS = "chat text='急用,不然差评'"  # urgent words 1.0 and a rating thr
         "+8d 10:01",
         ["+8d 10:00 opened orange"],
     ),
-    ("two orders have nothing to do with each other", [CREATED, "10:01 signal A signal=rating_threat",
-     "10:02 signal B signal=urgency_words"], "10:10", []),
+    (
+        "two orders have nothing to do with each other",
+        [CREATED, "10:01 signal A signal=rating_threat", "10:02 signal B signal=urgency_words"],
+        "10:10",
+        [],
+    ),
 )
 def test_signals_add_up_within_the_window(lines: list[str], until: str, expected: list[str]) -> None:
     assert told(RULE, lines, until) == expected
@@ -101,7 +113,10 @@ PRINTS = [f"10:00 waybill B{n} warehouse=W ms=100" for n in range(20)]
 @pytest.mark.parametrize(
     ("facts", "weight"),
     [
-        *[([f"10:20 signal signal={name}"], float(str(weight))) for name, weight in SETTINGS.detectors.resonance.weights.items()],
+        *[
+            ([f"10:20 signal signal={name}"], float(str(weight)))
+            for name, weight in SETTINGS.detectors.resonance.weights.items()
+        ],
         (["10:20 signal signal=scrolled"], 0),
         # numbers
         (["10:20 signal signal=payment_dwell value=60000"], 0.6),
@@ -123,7 +138,10 @@ PRINTS = [f"10:00 waybill B{n} warehouse=W ms=100" for n in range(20)]
         (["10:01 changed by=C address=home", "10:02 changed by=D address=work"], 0),
         (["10:01 changed address=home", "10:02 changed address=work"], 0),
         (["10:01 changed by=C phone=13900002222", "10:02 changed by=C phone=13900003333"], 0),
-        (["10:01 changed by=C address=home", "10:02 changed by=C address=work", "10:03 changed by=C address=home"], 1.6),
+        (
+            ["10:01 changed by=C address=home", "10:02 changed by=C address=work", "10:03 changed by=C address=home"],
+            1.6,
+        ),
         # chats
         (["10:01 paid", "10:01:10 chat text=hello"], 1.2),
         (["10:01 paid", "10:01 chat text=hello"], 1.2),
@@ -204,8 +222,11 @@ def test_behaviour_that_names_the_order_too_counts_for_that_order_alone() -> Non
 
 
 def test_a_customer_s_device_is_compared_with_each_order_s() -> None:
-    lines = ["10:00 created A customer=C device=D1", "10:00 created B customer=C device=D2",
-             "10:01 signal - customer=C signal=stock_drop device=D2"]
+    lines = [
+        "10:00 created A customer=C device=D1",
+        "10:00 created B customer=C device=D2",
+        "10:01 signal - customer=C signal=stock_drop device=D2",
+    ]
     assert told(RULE, lines, "10:05", settings(resonance={"orange": 1.5})) == ["10:01 opened orange"]
 
 
@@ -234,8 +255,9 @@ def test_the_season_is_that_of_the_local_date(day: str, season: str) -> None:
     assert season_of(day, settings(resonance={"orange": 1.0})) == season
 
 
-@pytest.mark.parametrize(("day", "season"), [("2026-12-19", "none"), ("2026-12-20", "turn"), ("2027-01-05", "turn"),
-                                             ("2027-01-06", "none")])
+@pytest.mark.parametrize(
+    ("day", "season"), [("2026-12-19", "none"), ("2026-12-20", "turn"), ("2027-01-05", "turn"), ("2027-01-06", "none")]
+)
 def test_a_season_may_pass_the_end_of_the_year(day: str, season: str) -> None:
     turn = {"dates": ["12-20/01-05"], "weights": {"urgency_words": 1.1}}
     assert season_of(day, settings(resonance={"orange": 1.0, "seasons": {"turn": turn}})) == season
@@ -249,7 +271,9 @@ def test_a_season_begins_at_local_midnight_to_the_millisecond() -> None:
 
 def test_a_signal_keeps_the_weight_of_its_own_day() -> None:
     lines = ["23:50 chat text=urgent", "+1d 00:10 chat text=urgent"]
-    assert told(RULE, lines, settings=settings(resonance={"orange": 2.3}), day="2026-05-31") == ["+1d 00:10 opened orange"]
+    assert told(RULE, lines, settings=settings(resonance={"orange": 2.3}), day="2026-05-31") == [
+        "+1d 00:10 opened orange"
+    ]
     assert told(RULE, lines, settings=settings(resonance={"orange": 2.301}), day="2026-05-31") == []
 
 
@@ -266,8 +290,14 @@ def test_a_weight_of_nothing_is_no_signal() -> None:
 
 
 def test_the_report_of_a_lock_names_the_causes_heaviest_first_with_advice_in_both_languages() -> None:
-    lines = [CREATED, "10:01 signal signal=urgency_words", "10:02 signal signal=rating_threat",
-             "10:03 signal signal=urgency_words", "10:04 signal signal=form_fill_time", "10:05 signal signal=coupon_depth"]
+    lines = [
+        CREATED,
+        "10:01 signal signal=urgency_words",
+        "10:02 signal signal=rating_threat",
+        "10:03 signal signal=urgency_words",
+        "10:04 signal signal=form_fill_time",
+        "10:05 signal signal=coupon_depth",
+    ]
     orange, lock = alerts(RULE, play(lines, "10:05"))
     assert "report" not in orange.evidence
     causes = lock.evidence["report"]
@@ -287,7 +317,9 @@ def test_the_evidence_adds_up() -> None:
     opened, quiet = alerts(RULE, play(lines, "11:00"))
     assert (opened.severity, opened.level, opened.reason) == ("warning", "orange", "sum_rose")
     signals = opened.evidence["signals"]
-    assert [(clock(sign["time"]), sign["signal"], sign["weight_thousandths"], sign["event_id"]) for sign in signals] == [
+    assert [
+        (clock(sign["time"]), sign["signal"], sign["weight_thousandths"], sign["event_id"]) for sign in signals
+    ] == [
         ("10:01", "rating_threat", 1500, "0001"),
         ("10:02", "urgency_words", 1000, "0002"),
     ]

@@ -68,8 +68,12 @@ RULE = "stage_timeout"
         "+6d 10:30",
         [],
     ),
-    ("two orders have nothing to do with each other", ["10:00 created", "10:02 created B", "10:03 paid"], "10:08",
-     ["10:07 opened breach B"]),
+    (
+        "two orders have nothing to do with each other",
+        ["10:00 created", "10:02 created B", "10:03 paid"],
+        "10:08",
+        ["10:07 opened breach B"],
+    ),
 )
 def test_an_order_must_leave_its_stage_in_time(lines: list[str], until: str, expected: list[str]) -> None:
     assert told(RULE, lines, until) == expected
@@ -132,7 +136,14 @@ def test_an_order_must_leave_its_stage_in_time(lines: list[str], until: str, exp
     ),
     (
         "a move that names no parcel moves every parcel that can",
-        ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 queued A/P", "10:04 accepted", "10:05 queued"],
+        [
+            "10:00 created",
+            "10:01 paid",
+            "10:02 split parcels=P,Q",
+            "10:03 queued A/P",
+            "10:04 accepted",
+            "10:05 queued",
+        ],
         "10:36",
         ["10:35 opened breach A/Q"],
     ),
@@ -155,8 +166,14 @@ def test_an_order_must_leave_its_stage_in_time(lines: list[str], until: str, exp
     ),
     (
         "a parcel catches up by itself",
-        ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 accepted A/P", "10:10 queued A/P",
-         "10:11 queued A/Q"],
+        [
+            "10:00 created",
+            "10:01 paid",
+            "10:02 split parcels=P,Q",
+            "10:03 accepted A/P",
+            "10:10 queued A/P",
+            "10:11 queued A/Q",
+        ],
         "11:10",
         ["10:41 opened breach A/Q", "11:10 opened breach A/P"],
     ),

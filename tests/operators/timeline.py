@@ -146,9 +146,7 @@ def alerts(rule: str, records: Iterable[Record]) -> list[AlertRecord]:
     return sorted(found, key=lambda step: (step.time, step.entity_type, step.entity_id))
 
 
-def told(
-    rule: str, lines: Lines, until: str | None = None, settings: Settings = SETTINGS, day: str = DAY
-) -> list[str]:
+def told(rule: str, lines: Lines, until: str | None = None, settings: Settings = SETTINGS, day: str = DAY) -> list[str]:
     """The steps of one rule as texts: `10:05 opened breach`, `10:06 resolved breach paid_late A/P`.
 
     The entity is named where it is not order A; rules about several orders name all of them.

@@ -22,33 +22,26 @@ class ExpectedDeadLetter:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    applied: AppliedEvent
-    late: bool
-
-
 def applied(
     partitions: Mapping[str, Log], settings: TimeSettings
 ) -> tuple[list[AppliedEvent], list[ExpectedDeadLetter], int]:
     """The events by the time at which they are applied, each once; the dead letters; and the last event time.
 
-    The last event time is that of the on-time events; 0 where there is none.
+    The last event time is the latest at which an event is applied; 0 where there is none.
     """
-    judged: list[_Judged] = []
+    judged: list[AppliedEvent] = []
     dead: list[ExpectedDeadLetter] = []
     for partition in sorted(partitions):
         for item in _judge(partition, partitions[partition], settings):
-            if isinstance(item, _Judged):
+            if isinstance(item, AppliedEvent):
                 judged.append(item)
             else:
                 dead.append(item)
-    by_time = sorted((item.applied for item in judged), key=lambda item: item.time)
-    end = max((item.applied.time for item in judged if not item.late), default=0)
-    return without_duplicates(by_time), dead, end
+    end = max((item.time for item in judged), default=0)
+    return without_duplicates(sorted(judged, key=lambda item: item.time)), dead, end
 
 
-def _judge(partition: str, log: Log, settings: TimeSettings) -> Iterator[_Judged | ExpectedDeadLetter]:
+def _judge(partition: str, log: Log, settings: TimeSettings) -> Iterator[AppliedEvent | ExpectedDeadLetter]:
     largest: int | None = None  # event time before the record in its partition
     for index, (record, timestamp) in enumerate(log):
         arrival = timestamp if settings.arrival == "record" else None
@@ -56,14 +49,14 @@ def _judge(partition: str, log: Log, settings: TimeSettings) -> Iterator[_Judged
         if event is None:
             yield ExpectedDeadLetter(partition, index, "undecodable")
             continue
-        if not settings.earliest <= event.time <= settings.latest:
+        if not settings.earliest <= event.time < settings.latest:
             yield ExpectedDeadLetter(partition, index, "outside")
             continue
         if event.time > _farthest(largest, arrival, settings):
             yield ExpectedDeadLetter(partition, index, "future")
             continue
         bound = _bound(largest, arrival, settings)
-        yield _Judged(AppliedEvent(event, max(event.time, bound)), event.time < bound)
+        yield AppliedEvent(event, max(event.time, bound))
         largest = event.time if largest is None else max(largest, event.time)
 
 

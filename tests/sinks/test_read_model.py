@@ -152,7 +152,7 @@ def test_the_feed_keeps_the_newest_steps_with_their_texts(sink: Sink, client: re
     sink.write([step(number, "updated") for number in range(1, 9)])
     assert client.zrange(f"{P}feed", 0, -1) == [f"{EPISODE}#{number}" for number in range(4, 9)]
     assert sorted(client.hkeys(f"{P}feed:records")) == [f"{EPISODE}#{number}" for number in range(4, 9)]
-    newest = client.hget(f"{P}feed:records", "a8")
+    newest = client.hget(f"{P}feed:records", f"{EPISODE}#8")
     assert newest is not None
     assert msgspec.json.decode(newest, type=AlertRecord) == step(8, "updated")
 

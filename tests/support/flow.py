@@ -63,12 +63,14 @@ def run(logs: Mapping[str, Log], settings: Settings, groups: int = 8, size: int 
 def outputs(records: Iterable[Record]) -> list[bytes]:
     """What sinks would write, sorted; snapshots for the read model depend on batches by design and are left out."""
     kept = (record for record in records if not isinstance(record, OrderSnapshot))
-    return sorted(type(record).__name__.encode() + msgspec.json.encode(record, order="deterministic") for record in kept)
+    return sorted(
+        type(record).__name__.encode() + msgspec.json.encode(record, order="deterministic") for record in kept
+    )
 
 
 def steps(records: Iterable[Record], end: int) -> list[ExpectedStep]:
-    """The alert steps up to ``end``, in the oracle's words, sorted."""
-    found = [
+    """The alert steps up to ``end``, in the oracle's words."""
+    return [
         ExpectedStep(
             rule=record.rule,
             step=record.step,
@@ -83,7 +85,6 @@ def steps(records: Iterable[Record], end: int) -> list[ExpectedStep]:
         for record in records
         if isinstance(record, AlertRecord) and record.step != "acknowledged" and record.time <= end
     ]
-    return found
 
 
 def holds(records: Iterable[Record]) -> list[HoldRecord]:
