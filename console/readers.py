@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from events.batch import RawBatch
 from sources.reader import Reader
@@ -18,10 +17,6 @@ class WatchedReader:
         self._inner = inner
         self._seen = seen
         self._records = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else, and what only some readers have (``lag``, ``commit``)."""
-        return getattr(self._inner, name)
 
     @property
     def partitions(self) -> Sequence[str]:
@@ -43,6 +38,10 @@ class WatchedReader:
     def positions(self) -> dict[str, int]:
         """The next position of each partition."""
         return self._inner.positions()
+
+    def lag(self) -> dict[str, int]:
+        """How many records are not read yet."""
+        return self._inner.lag()
 
     def close(self) -> None:
         """Give files and connections back."""
@@ -93,6 +92,10 @@ class PacedReader:
         """The next position of each partition, where delivery stands."""
         waiting = {name: batches[0].positions for name, batches in self._ahead.items()}
         return self._inner.positions() | {name: positions[0] for name, positions in waiting.items() if positions}
+
+    def lag(self) -> dict[str, int]:
+        """How many records are not read yet."""
+        return self._inner.lag()
 
     def close(self) -> None:
         """Give files and connections back."""

@@ -1,9 +1,10 @@
 """Where the records of a run go: all its sinks, and the metrics that count them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from events.records import AlertRecord, DeadLetterRecord, DiffRecord, HoldRecord, Record
+from events.records import AlertRecord, DeadLetterRecord, DiffRecord, HoldRecord, Record, Step
 from sinks.metrics import Metrics
 from sinks.sink import Sink, SinkError
 
@@ -15,6 +16,8 @@ class Outlet:
         self._sinks = sinks
         self._metrics = metrics
         self._mark = mark
+        self._open_alerts: Counter[str] = Counter()
+        self._failures: list[SinkError] = []
         self._closed = False
 
     def write(self, records: Sequence[Record]) -> None:
@@ -24,8 +27,8 @@ class Outlet:
             start = perf_counter()
             try:
                 sink.write(records)
-            except SinkError:
-                self._metrics.add("orderpulse_sink_errors_total", sink=name)
+            except SinkError as error:
+                self._note_failure(name, error)
                 raise
             self._metrics.observe("orderpulse_sink_write_seconds", perf_counter() - start, sink=name)
         self._count(records)
@@ -45,9 +48,16 @@ class Outlet:
             try:
                 sink.close()
             except SinkError as error:
+                self._note_failure(type(sink).__name__, error)
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    def _note_failure(self, sink: str, error: SinkError) -> None:
+        """Count an error once: a sink that has failed raises the same one again when it is closed."""
+        if error not in self._failures:
+            self._failures.append(error)
+            self._metrics.add("orderpulse_sink_errors_total", sink=sink)
 
     def _count(self, records: Sequence[Record]) -> None:
         add = self._metrics.add
@@ -55,6 +65,7 @@ class Outlet:
             match record:
                 case AlertRecord(rule=rule, step=step, severity=severity):
                     add("orderpulse_alerts_total", rule=rule, step=step, severity=severity)
+                    self._count_open(rule, step)
                 case DiffRecord(target=target):
                     add("orderpulse_diffs_total", target=target)
                 case HoldRecord(status=status):
@@ -63,3 +74,9 @@ class Outlet:
                     add("orderpulse_dead_letters_total", reason=reason)
                 case _:
                     pass
+
+    def _count_open(self, rule: str, step: Step) -> None:
+        change = {"opened": 1, "resolved": -1}.get(step, 0)
+        if change:
+            self._open_alerts[rule] += change
+            self._metrics.set("orderpulse_open_alerts", self._open_alerts[rule], rule=rule)

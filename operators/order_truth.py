@@ -96,17 +96,11 @@ class OrderTruth(StatefulComponent[OrderState]):
         """A new order, or one more announcement of an order that is there."""
         order = self._order(event.order_id, at)
         verdict = self._machine.judge(order.stage, self._machine.initial)
-        if verdict is Verdict.APPLIED:
+        if verdict in (Verdict.APPLIED, Verdict.REPEATED) and not order.created:
             self._take_details(order, event)
             if self._opened:
                 tell(self._opened, OrderOpened(event.order_id, order, event), at)
-            if order.parcels is None:
-                self._enter(event.order_id, order, self._machine.initial, event, at)
-            else:
-                self._move_all(event.order_id, order, self._machine.initial, event, at)
-            self._catch_up(event.order_id, order, event, at)
-        elif verdict is not Verdict.REPEATED:
-            self._refuse(event.order_id, order, None, self._machine.initial, verdict, event, at)
+        self._move(event.order_id, order, None, self._machine.initial, event, at)
         if self._applied:
             tell(self._applied, EventApplied(event.order_id, order, event), at)
 

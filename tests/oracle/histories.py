@@ -196,10 +196,10 @@ class _Fold:
                 pass
 
     def _create(self, life: Life, event: OrderCreated, when: tuple[int, int]) -> None:
-        if life.stage == self._flow.initial:
-            return
-        if life.stage is not None:
+        if life.stage not in (None, self._flow.initial):
             self._note(life, "backwards", life.stage, when)
+            return
+        if life.details:
             return
         life.details.append(
             Details(
@@ -216,7 +216,8 @@ class _Fold:
                 warehouse_id=event.warehouse_id,
             )
         )
-        self._move(life, self._flow.initial, None, when)
+        if life.stage is None:
+            self._move(life, self._flow.initial, None, when)
 
     def _changed(self, old: Details, fields: OrderFields, when: tuple[int, int]) -> Details:
         given_key = None if fields.address_key is UNSET else fields.address_key

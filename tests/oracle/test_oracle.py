@@ -323,15 +323,15 @@ def test_a_closed_order_is_forgotten_with_its_illegal_moves() -> None:
     ]
 
 
-def test_an_order_that_never_began_is_forgotten_a_retention_after_its_last_event() -> None:
+def test_an_order_that_never_began_is_forgotten_a_retention_after_its_last_event_and_chat_does_not_count() -> None:
     events = (stage("10:00", "queued"), chat("+1 10:00", "hello"))
-    assert alerts("illegal_transition", *events, created("+8 10:00"), until="+8 10:01") == [
+    assert alerts("illegal_transition", *events, created("+7 10:00"), until="+8 10:01") == [
         "10:00 opened skipped",
-        "+8 10:00 resolved skipped moved_on",
+        "+7 10:00 resolved skipped moved_on",
     ]
-    assert alerts("illegal_transition", *events, created("+8 10:00:00.001"), until="+8 10:01") == [
+    assert alerts("illegal_transition", *events, created("+7 10:00:00.001"), until="+8 10:01") == [
         "10:00 opened skipped",
-        "+8 10:00 resolved skipped forgotten",
+        "+7 10:00 resolved skipped forgotten",
     ]
 
 

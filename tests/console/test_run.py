@@ -1,0 +1,152 @@
+"""`orderpulse run`: what it refuses, what it says, what its exit codes are."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.console.conftest import orderpulse
+
+COMMAND = [sys.executable, "-m", "console.main"]
+CREATED = b'{"type":"order.created","id":"1","source":"s","time":1772380800000,"order_id":"O"}\n'
+
+
+def write_events(directory: Path, *lines: bytes) -> Path:
+    directory.mkdir()
+    (directory / "order-0.ndjson").write_bytes(b"".join(lines))
+    return directory
+
+
+def test_a_summary_counts_what_the_files_hold(trade: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+
+    summary = orderpulse("run", "--input", trade / "events", "--output", output, "--json").value
+
+    alerts = [json.loads(line) for line in (output / "alerts.ndjson").read_bytes().splitlines()]
+    opened = sum(alert["step"] == "opened" for alert in alerts)
+    assert sum(steps["opened"] for steps in summary["alerts"].values()) == opened > 0
+    for name, count in {
+        "dead_letters": sum(summary["dead_letters"].values()),
+        "late": summary["late"],
+        "versions": summary["versions"],
+        "diffs": sum(summary["diffs"].values()),
+        "holds": sum(summary["holds"].values()),
+    }.items():
+        assert len((output / f"{name}.ndjson").read_bytes().splitlines()) == count > 0
+    assert summary["events"] == sum(len(file.read_bytes().splitlines()) for file in (trade / "events").iterdir())
+
+
+def test_people_read_the_watermark_as_local_time(trade: Path, tmp_path: Path) -> None:
+    outcome = orderpulse("run", "--input", trade / "events", "--output", tmp_path / "out")
+
+    assert "+08:00 is judged (the watermark)" in outcome.said
+    assert "card_burst" in outcome.said
+    assert not outcome.complained
+
+
+def test_more_inputs_may_follow_the_first(tmp_path: Path) -> None:
+    first = write_events(tmp_path / "a", CREATED)
+    second = write_events(tmp_path / "b", CREATED.replace(b'"1"', b'"2"'))
+
+    summary = orderpulse("run", "--input", first, second, "--output", tmp_path / "out", "--json").value
+
+    assert summary["events"] == 2
+
+
+def test_until_lets_limits_run_out_after_the_last_event(tmp_path: Path) -> None:
+    events = write_events(tmp_path / "events", CREATED)
+
+    short = orderpulse("run", "--input", events, "--output", tmp_path / "a", "--json").value
+    longer = orderpulse(
+        "run", "--input", events, "--output", tmp_path / "b", "--json", "--until", "2026-03-02T00:06:00+08:00"
+    ).value
+
+    assert short["alerts"] == {}
+    assert longer["alerts"] == {"stage_timeout": {"opened": 1}}
+
+
+def test_an_input_without_any_event_has_no_watermark(tmp_path: Path) -> None:
+    events = write_events(tmp_path / "events")
+    (events / "order-1.ndjson").touch()
+
+    outcome = orderpulse("run", "--input", events, "--output", tmp_path / "out", "--json")
+
+    assert (outcome.code, outcome.value["watermark"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "to_do"),
+    [
+        (("--processes", "2"), "--processes 2", "leave --processes out"),
+        (("--recovery", "state"), "--recovery state", "leave --recovery out"),
+        (("--input", "missing"), "--input missing: does not exist", "check the path"),
+        (("--input", "kafka", "tests"), "names kafka and files", "./kafka"),
+        (("--arrival", "never"), "time.arrival", "never"),
+        (("--until", "2026-03-02T00:00:00"), "has no zone", "+08:00"),
+        (("--config", "missing.toml"), "missing.toml is refused", "does not exist: check the path"),
+        (("tests",), "tests stands alone", "write --input tests"),
+        (("--metrics-port", "70000"), "--metrics-port", "65535"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_remedy(arguments: tuple[str, ...], says: str, to_do: str) -> None:
+    outcome = orderpulse("run", *arguments)
+
+    assert outcome.code == 2
+    assert says in outcome.complained
+    assert to_do in outcome.complained
+    assert not outcome.said
+
+
+def test_results_of_an_earlier_run_are_replaced_only_on_demand(tmp_path: Path) -> None:
+    events, output = write_events(tmp_path / "events", CREATED), tmp_path / "out"
+    assert orderpulse("run", "--input", events, "--output", output).code == 0
+    before = (output / "versions.ndjson").read_bytes()
+
+    refused = orderpulse("run", "--input", events, "--output", output)
+    replaced = orderpulse("run", "--input", events, "--output", output, "--overwrite")
+
+    assert (refused.code, replaced.code) == (2, 0)
+    assert "add --overwrite" in refused.complained
+    assert (output / "versions.ndjson").read_bytes() == before
+
+
+def test_the_read_model_is_kept_where_redis_is_named(trade: Path, tmp_path: Path, redis_server: str) -> None:
+    assert (
+        orderpulse("run", "--input", trade / "events", "--output", tmp_path / "out", "--redis", redis_server).code == 0
+    )
+
+    with redis.Redis.from_url(redis_server, decode_responses=True) as client:
+        assert client.zcard("op:v1:alerts:open") > 0
+
+
+def test_files_that_are_not_in_the_order_of_time_are_pointed_out(tmp_path: Path) -> None:
+    old = b'{"type":"order.created","id":"%d","source":"s","time":1772380700000,"order_id":"P"}\n'
+    events = write_events(tmp_path / "events", CREATED, *(old % number for number in (5, 6, 7)))
+
+    outcome = orderpulse("run", "--input", events, "--output", tmp_path / "out")
+
+    assert "75% of the events are late" in outcome.complained
+    assert "time.out_of_orderness" in outcome.complained
+
+
+def test_a_damaged_file_fails_the_run_without_any_trace(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    packed = gzip.compress(CREATED * 2_000)
+    (tmp_path / "events" / "order-0.ndjson.gz").write_bytes(packed[: len(packed) // 2])
+
+    ended = subprocess.run(
+        [*COMMAND, "run", "--input", "events", "--output", "out"],
+        cwd=tmp_path, env={**os.environ, "RUST_BACKTRACE": "1"}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    what, remedy = ended.stderr.splitlines()
+    assert what.startswith("error: events/order-0.ndjson.gz: cut off")
+    assert remedy.startswith("  to do: copy or export it again")
