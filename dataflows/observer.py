@@ -33,7 +33,7 @@ class Observer:
             self.late += count
         self.forced += delivery.forced
         newest = intake.router.last_applied
-        if delivery.events and newest != BEFORE_TIME:
+        if delivery.events and newest > BEFORE_TIME:
             metrics.observe("orderpulse_event_time_delay_seconds", (self._now() - newest) / 1000)
         for partition, records in getattr(reader, "lag", dict)().items():
             topic, _, number = partition.rpartition("/")
@@ -55,6 +55,6 @@ class Observer:
             self.duplicates += duplicates
         metrics.set("orderpulse_buffered_events", sum(counts.buffered for counts in groups.values()), stage=stage)
         metrics.set("orderpulse_state_entries", sum(counts.entries for counts in groups.values()), stage=stage)
-        if watermark != BEFORE_TIME:
+        if watermark > BEFORE_TIME:
             metrics.set("orderpulse_watermark_seconds", watermark / 1000, stage=stage)
             self.watermark = watermark

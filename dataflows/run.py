@@ -84,13 +84,16 @@ def execute(
     stages = topology(environment_of(plan.settings, read_model=plan.redis))
     began = time.monotonic()
     # Inputs are opened first: a mistyped path must not leave an empty output directory behind.
-    reader = open_reader(plan)
-    if wrap_reader is not None:
-        reader = wrap_reader(reader)
+    source = open_reader(plan)
+    reader = wrap_reader(source) if wrap_reader is not None else source
     outlet = Outlet([], metrics)
     try:
         outlet = open_outlet(plan, observer, metrics, extra_sinks)
         _serve_and_run(plan, stages, reader, outlet, control, observer, metrics, on_serving)
+        outlet.close()
+        if isinstance(source, KafkaReader):
+            # Only now, when the sinks have acknowledged everything, may a run that starts at "committed" go on here.
+            source.commit()
     finally:
         reader.close()
         outlet.close()
