@@ -1,5 +1,6 @@
 """Turns what passes through a run into metrics and into the counts of its summary."""
 
+import logging
 from collections.abc import Callable, Iterable
 
 from dataflows.intake import Delivery, Intake
@@ -7,6 +8,8 @@ from operators.inputs import Counts, GroupOutput
 from operators.lateness import BEFORE_TIME
 from sinks.metrics import Metrics
 from sources.reader import Reader
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Observer:
@@ -31,6 +34,12 @@ class Observer:
         for topic, count in delivery.late.items():
             metrics.add("orderpulse_late_events_total", count, topic=topic)
             self.late += count
+        if delivery.forced and not self.forced:
+            LOGGER.warning(
+                "events came with times and arrivals that wall time had already passed: they are applied later than a "
+                "replay would apply them. Live producers must stamp records when they send them; topics that are filled "
+                "after the fact must be filled before the run begins, or read with time.arrival = 'ignore'"
+            )
         self.forced += delivery.forced
         newest = intake.router.last_applied
         if delivery.events and newest > BEFORE_TIME:

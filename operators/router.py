@@ -107,7 +107,8 @@ class Router:
         if batch.lines:
             self._sort_in(batch, clock, routed)
         routed.forced = clock.forced - forced
-        if batch.end_confirmed_at:
+        if batch.end_confirmed_at and self._arrival_counts:
+            # Where arrivals say nothing, wall time does not either: time goes on only with the events.
             clock.idle(batch.end_confirmed_at)
         if batch.finished:
             clock.finished = True

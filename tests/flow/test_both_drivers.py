@@ -14,17 +14,19 @@ from config.loader import load_settings
 from dataflows.memory import MemoryDriver
 from dataflows.run import RunPlan, Summary, environment_of, execute
 from events.records import OrderSnapshot, Record
+from events.topics import OUTPUTS
 from operators.topology import topology
-from sinks.encoding import ENCODER, KINDS
+from sinks.encoding import ENCODER
 from sinks.metrics import Metrics
 from sources.files import FileReader
-from sources.simulator import SimulationPlan, simulate, write
+from sources.simulator import SimulationPlan, write
 from tests.flow.test_properties import LOGS, by_entity
 from tests.oracle.generate import Log
 from tests.oracle.lateness import applied
 from tests.support.flow import line
 
 SETTINGS = load_settings()
+FILES = {output.record: output.file for output in OUTPUTS}
 FEW = hypothesis_settings(max_examples=6)  # Bytewax takes its time to begin and to end
 
 
@@ -53,19 +55,15 @@ def lines_of(output: Path) -> dict[str, list[bytes]]:
 
 def assert_files_hold(output: Path, records: list[Record]) -> None:
     """Exactly these records, and those of each entity in their order."""
-    expected: dict[str, list[bytes]] = {kind.file: [] for kind in KINDS.values()}
+    expected: dict[str, list[bytes]] = {file: [] for file in FILES.values()}
     for record in records:
         if not isinstance(record, OrderSnapshot):
-            expected[KINDS[type(record)].file].append(ENCODER.encode(record))
+            expected[FILES[type(record)]].append(ENCODER.encode(record))
     found = lines_of(output)
     assert {name: Counter(lines) for name, lines in found.items()} == {
         name: Counter(lines) for name, lines in expected.items()
     }
-    decoded = [
-        msgspec.json.decode(text, type=kind)
-        for kind, facts in KINDS.items()
-        for text in found[facts.file]
-    ]
+    decoded = [msgspec.json.decode(text, type=kind) for kind, file in FILES.items() for text in found[file]]
     assert by_entity(decoded) == by_entity(records)
 
 
@@ -91,7 +89,7 @@ def test_both_drivers_give_the_same_records_and_lose_none(logs: Mapping[str, Log
 
 
 def _applied(metrics: Metrics) -> int:
-    samples = metrics.text().decode().splitlines()
+    samples = metrics.render().decode().splitlines()
     return round(sum(float(text.split()[-1]) for text in samples if text.startswith("orderpulse_events_applied_total{")))
 
 
@@ -99,7 +97,7 @@ def _applied(metrics: Metrics) -> int:
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("simulated")
     plan = SimulationPlan(orders=400, seed=5, duplicates=0.05, late=0.05, bad=0.02)
-    write(simulate(plan, SETTINGS), directory)
+    write(plan, SETTINGS, directory)
     return directory / "events"
 
 
@@ -132,7 +130,7 @@ def test_one_file_or_many_make_no_difference_to_what_comes_out(tmp_path: Path) -
     outputs = []
     for partitions in (1, 3):
         plan = SimulationPlan(orders=200, seed=6, partitions=partitions)
-        write(simulate(plan, SETTINGS), tmp_path / str(partitions))
+        write(plan, SETTINGS, tmp_path / str(partitions))
         run_over(tmp_path / str(partitions) / "events", tmp_path / f"out-{partitions}")
         found: dict[str, Counter[bytes]] = defaultdict(Counter)
         for name, lines in lines_of(tmp_path / f"out-{partitions}").items():

@@ -48,7 +48,7 @@ def events(settings: Settings) -> SearchStrategy[list[AnyEvent]]:
         _crowds(orders, any_event, brief, starts),
         _fusses(signs(settings), brief, starts),
     )
-    return _events(clusters, any_event, starts)
+    return _events(clusters, any_event, starts).filter(bool)
 
 
 def moments(settings: Settings) -> SearchStrategy[int]:
