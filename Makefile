@@ -56,8 +56,9 @@ bench: $(DEV) ## Measure throughput and latency on this machine
 kafka: $(DEV) ## Start a real Kafka broker for development, no Docker (needs Java 17 and Maven)
 	@$(BIN)/python -m tests.support.kafka_broker $(ARGS)
 
-schemas: $(DEV) ## Regenerate docs/schemas, docs/asyncapi.yaml and docs/events.md from the message types
+schemas: $(DEV) ## Regenerate docs/schemas, docs/asyncapi.yaml, docs/events.md and docs/cli.md from the code
 	$(BIN)/python -m events.schemas
+	$(BIN)/python -m console.reference
 
 # The development lock is held to the runtime lock, so that what is tested is what runs.
 lock: $(BIN)/uv ## Regenerate both lock files from pyproject.toml; ARGS=--upgrade takes newer versions

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+from msgspec import UNSET
 
 from config.settings import Settings
 from events.model import (
-    UNSET,
     AnyEvent,
     BehaviourChat,
     BehaviourSignal,
@@ -133,7 +133,7 @@ class PlainLoop:
         self.armed += 1  # keeps the heap from comparing functions
         heapq.heappush(self.timers, (due, self.armed, key, wake))
 
-    def alert(  # noqa: PLR0913, PLR0917  # one argument for each field of the line
+    def alert(
         self, rule: str, step: str, entity: str, time: int, level: str, reason: str, orders: Iterable[str]
     ) -> None:
         line = {"rule": rule, "step": step, "entity_id": entity, "time": time, "level": level}
@@ -232,10 +232,9 @@ class PlainLoop:
         for name in self.concerned(event):
             text = _folded(event.text)
             found = [signal for signal, words in self.words.items() if any(word in text for word in words)]
-            signs = self.signs.get(name)
-            if signs is not None and signs.paid_at is not None:
-                if event.time - signs.paid_at <= self.detectors.resonance.chat_after_payment:
-                    found.append("service_chat")
+            paid_at = self.signs[name].paid_at if name in self.signs else None
+            if paid_at is not None and event.time - paid_at <= self.detectors.resonance.chat_after_payment:
+                found.append("service_chat")
             if found:
                 self.add_signs(name, found, event.time)
 

@@ -37,14 +37,14 @@ class Observer:
         if delivery.forced and not self.forced:
             LOGGER.warning(
                 "events came with times and arrivals that wall time had already passed: they are applied later than a "
-                "replay would apply them. Live producers must stamp records when they send them; topics that are filled "
-                "after the fact must be filled before the run begins, or read with time.arrival = 'ignore'"
+                "replay would apply them. Live producers must stamp records when they send them; topics that are "
+                "filled after the fact must be filled before the run begins, or read with time.arrival = 'ignore'"
             )
         self.forced += delivery.forced
         newest = intake.router.last_applied
         if delivery.events and newest > BEFORE_TIME:
             metrics.observe("orderpulse_event_time_delay_seconds", (self._now() - newest) / 1000)
-        for partition, records in getattr(reader, "lag", dict)().items():
+        for partition, records in reader.lag().items():
             topic, _, number = partition.rpartition("/")
             metrics.set("orderpulse_source_lag_records", records, topic=topic, partition=number)
 

@@ -60,8 +60,7 @@ class PartitionClock:
         if time < bound:
             if time < self._earliest:
                 return None
-            if bound > self.last_applied:
-                self.last_applied = bound
+            self.last_applied = max(self.last_applied, bound)
         return bound
 
     def _farthest(self, arrival: int | None) -> int:

@@ -161,7 +161,7 @@ class OrderDocument(StatefulComponent[Document]):
         self._pending["payment.amount"] = event.amount
         self._pending["payment.id"] = event.payment_id
         self._pending["payment.method"] = event.method
-        self._pending["payment.card"] = fact.order.card or None
+        self._pending["payment.card"] = fact.card or None
 
     def on_refused(self, fact: PaymentRefused, at: int) -> None:
         """A payment that did not arrive."""

@@ -101,7 +101,12 @@ class FieldsChanged(Fact, frozen=True, gc=False):
 
 
 class Paid(Fact, frozen=True, gc=False):
-    """A payment of an order succeeded, whether or not that moved it."""
+    """A payment of an order succeeded, whether or not that moved it.
+
+    ``card``: the one that paid, "" when none is known.
+    """
+
+    card: str
 
 
 class PaymentRefused(Fact, frozen=True, gc=False):

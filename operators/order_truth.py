@@ -10,6 +10,7 @@ from events.model import (
     LogisticsScan,
     OrderChanged,
     OrderCreated,
+    OrderEvent,
     OrderSplit,
     OrderStage,
     PaymentFailed,
@@ -101,16 +102,14 @@ class OrderTruth(StatefulComponent[OrderState]):
             if self._opened:
                 tell(self._opened, OrderOpened(event.order_id, order, event), at)
         self._move(event.order_id, order, None, self._machine.initial, event, at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_stage(self, event: OrderStage, at: int) -> None:
         """Somebody says that the order reached a stage."""
         order = self._order(event.order_id, at)
         self._note_parcel(event.order_id, order, event.parcel_id, event, at)
         self._move(event.order_id, order, event.parcel_id, event.stage, event, at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_changed(self, event: OrderChanged, at: int) -> None:
         """New values of fields."""
@@ -129,8 +128,7 @@ class OrderTruth(StatefulComponent[OrderState]):
             order.address = address_key(fields.address, self._hash_key)
         if self._fields_changed:
             tell(self._fields_changed, FieldsChanged(event.order_id, order, event, order.address != old_address), at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_split(self, event: OrderSplit, at: int) -> None:
         """The order is going to ship in several parcels."""
@@ -141,36 +139,31 @@ class OrderTruth(StatefulComponent[OrderState]):
                 order.parcels = {}
                 order.before = Parcel(order.stage, order.entered_at, order.entered_by)
             self._add_parcels(event.order_id, order, new, event, at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_payment(self, event: PaymentSucceeded, at: int) -> None:
         """Money arrived."""
         order = self._order(event.order_id, at)
-        if event.card:
-            order.card = risk_key("card", event.card, self._hash_key)
         if self._paid:
-            tell(self._paid, Paid(event.order_id, order, event), at)
+            card = risk_key("card", event.card, self._hash_key) if event.card else order.card
+            tell(self._paid, Paid(event.order_id, order, event, card), at)
         if self._payment_stage:
             self._move(event.order_id, order, None, self._payment_stage, event, at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_refused(self, event: PaymentFailed, at: int) -> None:
         """A payment did not go through."""
         order = self._order(event.order_id, at)
         if self._refused:
             tell(self._refused, PaymentRefused(event.order_id, order, event), at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_printed(self, event: WaybillPrinted, at: int) -> None:
         """A waybill was printed."""
         order = self._order(event.order_id, at)
         if self._printed:
             tell(self._printed, Printed(event.order_id, order, event), at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_status(self, event: SystemStatus, at: int) -> None:
         """A system reports its own raw status."""
@@ -181,13 +174,13 @@ class OrderTruth(StatefulComponent[OrderState]):
             statuses[event.system] = event.status
             order.changed_at = at
             if self._status_reported:
-                tell(self._status_reported, StatusReported(event.order_id, order, event, event.system, old, event.status), at)
+                fact = StatusReported(event.order_id, order, event, event.system, old, event.status)
+                tell(self._status_reported, fact, at)
         rule = self._rules.get(event.system, {}).get(event.status)
         if rule is not None and rule.stage is not None:
             self._note_parcel(event.order_id, order, event.parcel_id, event, at)
             self._move(event.order_id, order, event.parcel_id, rule.stage, event, at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_scan(self, event: LogisticsScan, at: int) -> None:
         """A carrier scanned a parcel."""
@@ -198,8 +191,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         target = self._scans.get(event.scan)
         if target is not None:
             self._move(event.order_id, order, event.parcel_id, target, event, at)
-        if self._applied:
-            tell(self._applied, EventApplied(event.order_id, order, event), at)
+        self._done(order, event, at)
 
     def on_timer(self, key: str, due: int) -> None:
         """Forget an order whose retention has passed: judged like a deadline, after all events of that moment."""
@@ -213,6 +205,10 @@ class OrderTruth(StatefulComponent[OrderState]):
                 tell(self._forgotten, OrderForgotten(key), due - 1)
         else:
             self.context.arm(key, forget_at + 1)
+
+    def _done(self, order: OrderState, event: OrderEvent, at: int) -> None:
+        if self._applied:
+            tell(self._applied, EventApplied(event.order_id, order, event), at)
 
     def _order(self, order_id: str, at: int) -> OrderState:
         order = self.states.get(order_id)
@@ -236,9 +232,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         order.device = event.device or ""
         order.address = event.address_key or (address_key(event.address, key) if event.address else "")
 
-    def _move(
-        self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int
-    ) -> None:
+    def _move(self, order_id: str, order: OrderState, parcel: str | None, target: str, event: Event, at: int) -> None:
         """Judge a move of the order, one parcel, or all parcels; apply or refuse it."""
         if order.parcels is None:
             verdict = self._machine.judge(order.stage, target)
@@ -256,7 +250,7 @@ class OrderTruth(StatefulComponent[OrderState]):
             self._refuse(order_id, order, parcel, target, verdict, event, at)
 
     def _move_all(self, order_id: str, order: OrderState, target: str, event: Event, at: int) -> Verdict:
-        """Move every parcel for which that is allowed; what the move is when none can make it, the order's stage says."""
+        """Move every parcel for which that is allowed; when none can, the order's stage says what the move is."""
         verdicts = {name: self._machine.judge(item.stage, target) for name, item in (order.parcels or {}).items()}
         movable = tuple(name for name, verdict in verdicts.items() if verdict is Verdict.APPLIED)
         if movable:

@@ -121,7 +121,9 @@ class Router:
         arrivals = batch.arrivals if self._arrival_counts else None
         envelopes = arrivals is not None or batch.headers is not None
         headers = self._headers(batch, routed)
-        for index, header, line, position in zip(range(len(headers)), headers, batch.lines, batch.positions, strict=True):
+        for index, header, line, position in zip(
+            range(len(headers)), headers, batch.lines, batch.positions, strict=True
+        ):
             if header is None:
                 continue
             stage = usual.get(header.type)
@@ -153,7 +155,7 @@ class Router:
             chunk.positions.append(position)
 
     def _unusual(self, batch: RawBatch, index: int, header: Header, routed: Routed) -> tuple[str | None, str]:
-        """Stage and key of an event that does not go by its order id; no stage when nobody wants it or it was refused."""
+        """Stage and key of an event that does not go by its order id; no stage if it is not wanted or refused."""
         route = self._routes.get(header.type)
         if route is None:
             if header.type not in KNOWN_TYPES:

@@ -16,9 +16,9 @@ from tests.support.kafka_broker import KafkaBroker, missing_requirements
 from tests.support.redis_server import RedisServer
 
 # Whole runs of the flow take longer than hypothesis expects of an example; a deadline would measure the machine.
-_LENIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-hypothesis_settings.register_profile("default", max_examples=25, **_LENIENT)
-hypothesis_settings.register_profile("thorough", max_examples=500, **_LENIENT)
+_LENIENT = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+hypothesis_settings.register_profile("default", _LENIENT, max_examples=25)
+hypothesis_settings.register_profile("thorough", _LENIENT, max_examples=500)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -40,16 +40,16 @@ class KeyUses(Component):
 
     def on_opened(self, fact: OrderOpened, at: int) -> None:
         """Judged before money moves."""
-        self._use(fact.order_id, fact.order, fact.event.id, at)
+        self._use(fact.order_id, fact.order, fact.order.card, fact.event.id, at)
 
     def on_paid(self, fact: Paid, at: int) -> None:
         """Judged again when money has moved, with the card that paid."""
         if fact.order.created:
-            self._use(fact.order_id, fact.order, fact.event.id, at)
+            self._use(fact.order_id, fact.order, fact.card, fact.event.id, at)
 
-    def _use(self, order_id: str, order: OrderState, event_id: str, at: int) -> None:
+    def _use(self, order_id: str, order: OrderState, card: str, event_id: str, at: int) -> None:
         for kind in self._keys:
-            value = getattr(order, kind)
+            value = card if kind == "card" else getattr(order, kind)
             if value:
                 self.context.send(
                     "entities", KeyUsed(at, order_id, f"{kind}:{value}", order_id, order.amount, event_id)
@@ -57,7 +57,10 @@ class KeyUses(Component):
 
 
 class Use(Struct, gc=False):
-    """An order's latest use of a key, and since when the order has been in the window of either variant without a gap."""
+    """An order's latest use of a key.
+
+    ``since`` and ``since_same``: since when the order has been in the window of either variant without a gap.
+    """
 
     time: int
     amount: int

@@ -12,9 +12,14 @@ from operators.state_machine import StateMachine
 
 
 class Illegal(Struct, gc=False):
-    """An open alert of one order. ``moves`` counts its illegal moves, ``evidence`` speaks of the latest one."""
+    """An open alert of one order.
+
+    ``opened_by`` is the id of the event that opened it, ``moves`` counts its illegal moves, ``evidence`` speaks of the
+    latest one.
+    """
 
     opened_at: int
+    opened_by: str
     moves: int
     level: str
     evidence: dict[str, Any]
@@ -47,7 +52,7 @@ class IllegalTransition(StatefulComponent[Illegal]):
         state = self.states.get(fact.order_id)
         step: Step = "opened" if state is None else "updated"
         if state is None:
-            state = self.states[fact.order_id] = Illegal(at, 0, "", {})
+            state = self.states[fact.order_id] = Illegal(at, fact.event.id, 0, "", {})
         state.moves += 1
         state.level = fact.verdict.value
         state.evidence = {
@@ -85,4 +90,5 @@ class IllegalTransition(StatefulComponent[Illegal]):
             reason=reason,
             orders=(order_id,),
             evidence=state.evidence,
+            variant=state.opened_by,  # one order can go wrong twice in a millisecond
         )

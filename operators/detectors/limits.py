@@ -75,7 +75,7 @@ class LimitDetector(StatefulComponent[Watch]):
         deadline = since + limit
         reminder = deadline - self._lead if self._lead is not None and self._lead < limit else deadline
         self.states[unit] = Watch(order_id, subject, since, deadline, reminder, event_id, known_from)
-        self.context.arm(unit, (reminder if reminder > known_from else known_from) + 1)
+        self.context.arm(unit, max(reminder, known_from) + 1)
 
     def _end(self, unit: str, reason: str, at: int) -> None:
         """Stop watching; an open alert resolves."""

@@ -11,11 +11,14 @@ from operators.messages import CustomerOrder
 
 
 class Group(Struct, gc=False):
-    """Orders that may ship together, in order of joining. ``opened_at`` is 0 while there is no alert."""
+    """Orders that may ship together, in order of joining. ``opened_at`` is 0 while there is no alert;
+    ``opened_by`` is the event that opened it, ``event_id`` the latest.
+    """
 
     orders: list[str]
     last_joined: int
     opened_at: int = 0
+    opened_by: str = ""
     event_id: str = ""
 
 
@@ -92,7 +95,7 @@ class MergeCandidate(StatefulComponent[Customer]):
         if group.opened_at:
             self._send(note.key, note.address, group, "updated", at, "joined")
         elif len(group.orders) > 1:
-            group.opened_at = at
+            group.opened_at, group.opened_by = at, note.event_id
             self._send(note.key, note.address, group, "opened", at, "joined")
 
     def _leave(self, note: CustomerOrder, reason: str, at: int) -> bool:
@@ -137,5 +140,5 @@ class MergeCandidate(StatefulComponent[Customer]):
                 "window_ms": self._window,
                 "event_id": group.event_id,
             },
-            variant=address,
+            variant=f"{address}/{group.opened_by}",  # a group can open twice in a millisecond
         )

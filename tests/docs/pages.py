@@ -5,6 +5,8 @@ spaces) tell the tests what the block is, and no reader sees them:
 
     ```toml config            an override of the settings: it is loaded
     ```toml file=shop.toml    a file that the page's commands find under this name
+    ```json shows=out/x.ndjson    a record that the page's commands wrote there
+    ```python into=x.py before="class A"    lines that belong there (or ``after``)
     ```console                commands behind ``$``, each with what it prints; ``...`` stands for lines left out
 """
 

@@ -113,6 +113,10 @@ def test_commands_run_and_print_what_the_page_shows(
         printed = result.stdout + result.stderr
         assert result.exit_code == code, f"{command.line}: {printed}"
         assert missing_lines(command.output, printed) == [], f"{command.line} printed\n{printed}"
+    for block in blocks_of(page, "json"):
+        if "shows" in block.values:
+            records = Path(block.values["shows"]).read_bytes().splitlines()
+            assert json.loads(block.text) in [json.loads(record) for record in records], f"line {block.line}"
 
 
 @pages([page for page in PAGES if commands_of(page)])
@@ -156,7 +160,7 @@ def test_toml_parses_and_what_is_shown_as_configuration_is_accepted(page: Path) 
 @pages(list(PAGES))
 def test_a_marked_block_is_one_that_the_tests_know(page: Path) -> None:
     known_words = {"config"}
-    known_values = {"file", "before", "into"}
+    known_values = {"file", "shows", "into", "before", "after"}
     strange: list[Block] = [
         block for block in blocks_of(page) if block.words - known_words or block.values.keys() - known_values
     ]

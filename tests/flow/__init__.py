@@ -1,0 +1,1 @@
+"""The whole flow: both drivers, against the oracle, over any input."""

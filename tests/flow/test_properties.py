@@ -77,6 +77,7 @@ def by_entity(records: Iterable[Record]) -> dict[tuple[str, ...], list[bytes]]:
     """What a consumer of each topic sees of one entity, in the order in which it comes."""
     seen: dict[tuple[str, ...], list[bytes]] = defaultdict(list)
     for record in records:
+        key: tuple[str, ...]
         match record:
             case AlertRecord():
                 key = ("alert", record.entity_type, record.entity_id)
@@ -143,7 +144,11 @@ def _with_copies(name: str, log: Log, chance: Random) -> Log:
         event, _ = record
         if index in dead or isinstance(event, bytes) or chance.random() < 0.5:
             continue
-        places = [at for at in range(result.index(record) + 1, len(result) + 1) if _newest(result[:at]) - event.time <= HORIZON]
+        places = [
+            at
+            for at in range(result.index(record) + 1, len(result) + 1)
+            if _newest(result[:at]) - event.time <= HORIZON
+        ]
         for _ in range(chance.randint(1, 2) if places else 0):
             result.insert(chance.choice(places), record)
     return result

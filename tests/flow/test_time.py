@@ -110,8 +110,9 @@ def test_an_event_behind_the_confirmed_silence_is_late_and_not_lost() -> None:
 
 def test_an_event_exactly_at_the_bound_is_in_time_and_one_before_it_is_not() -> None:
     run = flow("a")
-    records = run.feed(batch_of("a", "10:00 created", "10:05:10 created B", "10:05 paid", "10:04:59.999 paid C",
-                                finished=True))
+    records = run.feed(
+        batch_of("a", "10:00 created", "10:05:10 created B", "10:05 paid", "10:04:59.999 paid C", finished=True)
+    )
     assert told(records) == []
     (late,) = of_kind(LateRecord, records)
     assert (late.entity_id, late.time, late.applied_at) == ("C", at("10:04:59.999"), at("10:05"))

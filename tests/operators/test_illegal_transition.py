@@ -103,10 +103,10 @@ DONE = ["10:00 created", "10:01 cancelled"]
         ["10:00 opened skipped", "+7d 11:00 resolved skipped forgotten"],
     ),
     (
-        "a chat, too, names an order that is not known yet",
-        ["10:00 queued", "+1d 10:00 chat text=hello", "+8d 10:00 created"],
-        "+8d 10:00",
-        ["10:00 opened skipped", "+8d 10:00 resolved skipped moved_on"],
+        "a chat about it does not keep an order that never began",
+        ["10:00 queued", "+1d 10:00 chat text=hello", "+7d 10:00:00.001 created"],
+        "+7d 10:00:00.001",
+        ["10:00 opened skipped", "+7d 10:00 resolved skipped forgotten"],
     ),
     (
         "its moves are forgotten with it",

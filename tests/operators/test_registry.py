@@ -1,0 +1,136 @@
+"""The registry: every component, whatever it does, keeps the same promises."""
+
+import msgspec
+import pytest
+
+from dataflows.memory import MemoryDriver
+from operators.component import Component, Environment
+from operators.inputs import GroupInput
+from operators.key_group import GroupSnapshot, KeyGroup, SnapshotError
+from operators.registry import COMPONENTS, components_of
+from operators.topology import STAGES, topology
+from tests.operators.test_texts import REMINDING, RICH
+from tests.operators.timeline import SETTINGS, event, settings
+from tests.support.flow import batch
+
+OFF = {"enabled": False}
+QUIET = settings(
+    stage_timeout=OFF,
+    order_timeout=OFF,
+    no_progress=OFF,
+    illegal_transition=OFF,
+    card_burst=OFF,
+    merge_candidate=OFF,
+    resonance=OFF,
+    versions=OFF,
+    diffs=OFF,
+)
+EVERYTHING = Environment(REMINDING, 4, read_model=True)
+
+
+MORNING = [text for text in RICH if int(text.split(":")[0]) < 12]
+
+
+def after_a_rich_morning() -> MemoryDriver:
+    flow = MemoryDriver(topology(EVERYTHING), ["day"])
+    flow.feed(batch("day", [(event(text, number), None) for number, text in enumerate(MORNING)]))
+    return flow
+
+
+def test_names_are_unique_and_stages_exist() -> None:
+    names = [component.name for component in COMPONENTS]
+    assert len(names) == len(set(names))
+    assert {component.stage for component in COMPONENTS} == set(STAGES)
+
+
+@pytest.mark.parametrize("kind", COMPONENTS, ids=lambda kind: kind.name)
+def test_a_component_says_what_it_is_and_hears_something_that_somebody_sends(kind: type[Component]) -> None:
+    (group,) = [group for group in _groups(EVERYTHING) if kind.stage == group[0]]
+    part = next(part for part in group[1]._components if isinstance(part, kind))
+    handlers = part.handlers()
+    assert handlers
+    assert all(callable(handler) for handler in handlers.values())
+    assert all(getattr(part, handler.__name__, None) is not None for handler in handlers.values())
+    assert kind.__doc__
+
+
+def _groups(environment: Environment) -> list[tuple[str, KeyGroup]]:
+    plan = topology(environment)
+    return [(stage, plan.key_group(stage)) for stage in plan.stages]
+
+
+def test_what_is_not_wanted_is_not_built() -> None:
+    built = {kind.name for stage in STAGES for kind in components_of(stage, Environment(QUIET, 4))}
+    assert built == {"order_truth", "alert_lifecycle"}
+
+
+@pytest.mark.parametrize(
+    ("detector", "gone"),
+    [
+        ("stage_timeout", {"stage_timeout"}),
+        ("order_timeout", {"order_timeout"}),
+        ("no_progress", {"no_progress"}),
+        ("illegal_transition", {"illegal_transition"}),
+        ("card_burst", {"card_burst", "key_uses"}),
+        ("merge_candidate", {"merge_candidate"}),
+        ("resonance", {"resonance", "order_signals", "customer_signals", "warehouse_prints"}),
+    ],
+)
+def test_a_detector_that_is_off_costs_nothing(detector: str, gone: set[str]) -> None:
+    def built(environment: Environment) -> set[str]:
+        return {kind.name for stage in STAGES for kind in components_of(stage, environment)}
+
+    without = settings(**{detector: OFF})
+    assert built(Environment(SETTINGS, 4)) - built(Environment(without, 4)) == gone
+
+
+def test_a_snapshot_restored_is_the_same_snapshot() -> None:
+    flow = after_a_rich_morning()
+    stored = flow.snapshot()
+    fresh = MemoryDriver(topology(EVERYTHING), ["day"])
+    fresh.restore(stored)
+    for stage, groups in fresh.groups.items():
+        for number, group in enumerate(groups):
+            again = msgspec.msgpack.decode(group.snapshot(), type=GroupSnapshot)
+            assert again == msgspec.msgpack.decode(stored.groups[stage][number], type=GroupSnapshot)
+
+
+def test_after_a_rich_morning_every_stateful_component_had_something_to_remember() -> None:
+    stored = after_a_rich_morning().snapshot()
+    empty = MemoryDriver(topology(EVERYTHING), ["day"]).snapshot()
+    remembered: set[str] = set()
+    for stage, groups in stored.groups.items():
+        for number, data in enumerate(groups):
+            parts = msgspec.msgpack.decode(data, type=GroupSnapshot).parts
+            before = msgspec.msgpack.decode(empty.groups[stage][number], type=GroupSnapshot).parts
+            remembered |= {name for name, part in parts.items() if part != before[name]}
+    stateless = {"key_uses", "customer_orders", "order_signals"}
+    assert remembered == {kind.name for kind in COMPONENTS} - stateless
+
+
+def test_key_groups_share_no_state() -> None:
+    environment = Environment(SETTINGS, 2)
+    plan = topology(environment)
+    first, second = plan.key_group("orders"), plan.key_group("orders")
+    untouched = second.snapshot()
+    first.push(GroupInput("source/0", event("11:00 created").time, notes=()))
+    first._buffer.append(event("10:00 created"))
+    first.advance()
+    assert second.snapshot() == untouched
+    mutable = (dict, list, set)
+    for kind in COMPONENTS:
+        shared = {name for base in kind.__mro__ for name, value in vars(base).items() if isinstance(value, mutable)}
+        assert not {name for name in shared if not name.startswith("__")}, kind.name
+
+
+def test_a_snapshot_of_other_settings_is_refused_with_both_lists() -> None:
+    plan = topology(Environment(SETTINGS, 2))
+    other = topology(Environment(settings(no_progress=OFF), 2))
+    with pytest.raises(SnapshotError, match=r"no_progress.*use the settings it was written with, or a new store"):
+        other.key_group("orders").restore(plan.key_group("orders").snapshot())
+
+
+def test_a_damaged_snapshot_is_refused() -> None:
+    plan = topology(Environment(SETTINGS, 2))
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        plan.key_group("orders").restore(b"\x93 not a snapshot")
