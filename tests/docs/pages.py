@@ -25,7 +25,6 @@ PAGES = (
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 
-_FENCE = re.compile(r"(`{3,})(.*)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _INLINE_CODE = re.compile(r"`[^`]*`")
 
@@ -60,20 +59,13 @@ def prose_of(page: Path) -> list[str]:
 def blocks_of(page: Path, language: str | None = None) -> list[Block]:
     """The fenced blocks of a page, all or those of one language."""
     blocks: list[Block] = []
-    inside: list[str] | None = None
+    fenced: list[tuple[int, str]] = []
     for number, line, is_code in _lines(page):
-        if not is_code:
-            continue
-        if inside is None:
-            inside, opened, info = [], number, _info(line)
-        elif line == "```":
-            language_of, *rest = info or [""]
-            values = dict(word.split("=", 1) for word in rest if "=" in word)
-            words = frozenset(word for word in rest if "=" not in word)
-            blocks.append(Block(language_of, words, values, "".join(f"{text}\n" for text in inside), opened))
-            inside = None
-        else:
-            inside.append(line)
+        if is_code:
+            fenced.append((number, line))
+            if line == "```" and len(fenced) > 1:
+                blocks.append(_block(fenced))
+                fenced = []
     return [block for block in blocks if language is None or block.language == language]
 
 
@@ -105,9 +97,13 @@ def links_of(page: Path) -> list[str]:
     return [link for line in prose_of(page) for link in _LINK.findall(_INLINE_CODE.sub("``", line))]
 
 
-def _info(fence: str) -> list[str]:
-    match = _FENCE.match(fence)
-    return shlex.split(match[2]) if match else []
+def _block(fenced: list[tuple[int, str]]) -> Block:
+    """A block of its lines, fences included."""
+    (opened, fence), *inside, _ = fenced
+    language, *rest = shlex.split(fence.removeprefix("```")) or [""]
+    values = dict(word.split("=", 1) for word in rest if "=" in word)
+    words = frozenset(word for word in rest if "=" not in word)
+    return Block(language, words, values, "".join(f"{line}\n" for _, line in inside), opened)
 
 
 def _lines(page: Path) -> Iterator[tuple[int, str, bool]]:

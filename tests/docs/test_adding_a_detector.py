@@ -1,4 +1,4 @@
-"""docs/adding-a-detector.md gives a detector that works: its steps are applied to a copy of the project, and its tests run."""
+"""docs/adding-a-detector.md gives a detector that works: its steps are done to a copy of the project and tested."""
 
 import os
 import shutil
@@ -14,7 +14,17 @@ from tests.test_architecture import violations
 PAGE = ROOT / "docs/adding-a-detector.md"
 DETECTOR = "operators/detectors/high_value_unpaid.py"
 TEST = "tests/operators/test_high_value_unpaid.py"
-COPIED = ("config", "dataflows", "events", "operators", "sinks", "sources", "tests/operators", "tests/oracle", "tests/support")
+COPIED = (
+    "config",
+    "dataflows",
+    "events",
+    "operators",
+    "sinks",
+    "sources",
+    "tests/operators",
+    "tests/oracle",
+    "tests/support",
+)
 
 
 @pytest.fixture(scope="module")

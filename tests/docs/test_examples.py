@@ -1,4 +1,4 @@
-"""What the documentation shows is so: commands run and print what stands below them, files load, links lead somewhere."""
+"""What the documentation shows is so: commands print what stands below them, files load, links lead somewhere."""
 
 import json
 import re
@@ -29,6 +29,7 @@ from tests.docs.pages import (
     links_of,
     name_of,
 )
+from tests.support.kafka_broker import KafkaBroker
 
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 # The translation shows the same commands; a test below holds that, so they need not run twice.
@@ -56,7 +57,7 @@ def needs_a_broker(command: str) -> bool:
 
 
 def shape(line: str) -> str:
-    """A line of output without what differs from machine to machine and from version to version: figures and columns."""
+    """A line of output without what differs between machines and versions: figures and the width of columns."""
     return re.sub(r"\s+", " ", re.sub(r"\d[\d,.]*", "0", line)).strip()
 
 
@@ -117,6 +118,33 @@ def test_commands_run_and_print_what_the_page_shows(
         if "shows" in block.values:
             records = Path(block.values["shows"]).read_bytes().splitlines()
             assert json.loads(block.text) in [json.loads(record) for record in records], f"line {block.line}"
+
+
+def test_the_readme_works_on_a_real_kafka_and_redis(
+    own_kafka: KafkaBroker, redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = commands_of(ENGLISH)
+    local_redis = redis_server.replace("127.0.0.1", "localhost")
+    settings = tmp_path / "local.toml"
+    settings.write_text(
+        f'[kafka]\nbootstrap = "{own_kafka.bootstrap.replace("127.0.0.1", "localhost")}"\n'
+        f'[redis]\nurl = "{local_redis}"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    makes_events = [command for command in commands if command.line.startswith("orderpulse simulate")]
+    on_brokers = [
+        command for command in commands if command.line.startswith("orderpulse ") and needs_a_broker(command.line)
+    ]
+    assert on_brokers
+    for command in [*makes_events, *on_brokers]:
+        words = arguments(command.line.replace("redis://localhost:6379/0", local_redis))
+        result = CliRunner().invoke(
+            app, [*words, *(["--config", str(settings)] if command in on_brokers else [])], env={"COLUMNS": "200"}
+        )
+        printed = result.stdout + result.stderr
+        assert result.exit_code == 0, f"{command.line}: {printed}"
+        assert missing_lines(command.output, printed) == [], f"{command.line} printed\n{printed}"
 
 
 @pages([page for page in PAGES if commands_of(page)])
@@ -183,7 +211,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pages(list(PAGES))
 def test_every_page_can_be_reached(page: Path) -> None:
     pointing = {
-        (other.parent / link.partition("#")[0]).resolve() for other in PAGES for link in links_of(other) if other != page
+        (other.parent / link.partition("#")[0]).resolve()
+        for other in PAGES
+        for link in links_of(other)
+        if other != page
     }
     assert page == ENGLISH or page in pointing
 
