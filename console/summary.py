@@ -34,6 +34,8 @@ def show_summary(plan: RunPlan, summary: Summary, tally: Tally, *, stopped: bool
 def _facts(summary: Summary, tally: Tally) -> Iterable[tuple[str, str, str]]:
     yield "dead letters", number(tally.dead_letters.total()), _by(tally.dead_letters)
     yield "late events", number(tally.late), "applied; the newest state counts" if tally.late else ""
+    if summary.forced:
+        yield "forced events", number(summary.forced), "wall time had passed them: a replay applies them earlier"
     yield "duplicates", number(summary.duplicates), "left out" if summary.duplicates else ""
     yield "holds", number(tally.holds.total()), _by(tally.holds)
     yield "versions", number(tally.versions), ""
@@ -60,6 +62,7 @@ def as_values(summary: Summary, tally: Tally, *, stopped: bool) -> dict[str, Any
         "alerts": tally.by_rule(),
         "dead_letters": dict(sorted(tally.dead_letters.items())),
         "late": tally.late,
+        "forced": summary.forced,
         "duplicates": summary.duplicates,
         "holds": dict(sorted(tally.holds.items())),
         "versions": tally.versions,

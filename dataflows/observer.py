@@ -40,6 +40,8 @@ class Observer:
                 "replay would apply them. Live producers must stamp records when they send them; topics that are "
                 "filled after the fact must be filled before the run begins, or read with time.arrival = 'ignore'"
             )
+        if delivery.forced:
+            metrics.add("orderpulse_forced_events_total", delivery.forced)
         self.forced += delivery.forced
         newest = intake.router.last_applied
         if delivery.events and newest > BEFORE_TIME:

@@ -112,7 +112,8 @@ for _, hold in ipairs(items) do
   if hold.version > tonumber(redis.call('HGET', key, 'version') or 0) then
     index('holds', hold.order_id, hold.since, hold.status == 'held')
     redis.call('HSET', key, 'version', hold.version, 'status', hold.status, 'record', hold.record)
-    redis.call('PEXPIRE', key, hold.status == 'released' and closed_ttl or ttl)
+    -- An order that must not ship is never forgotten: for a gate, no hold means that it may.
+    if hold.status == 'released' then redis.call('PEXPIRE', key, closed_ttl) else redis.call('PERSIST', key) end
   end
 end
 """

@@ -177,6 +177,15 @@ def test_everything_expires_and_what_is_over_expires_sooner(sink: ReadModelSink,
     assert days == {key: 2 if key in over else 14 for key in days}
 
 
+def test_a_hold_that_was_not_released_never_expires(sink: ReadModelSink, client: redis.Redis) -> None:
+    sink.write([hold(1, "held")])
+    assert client.pttl(f"{P}hold:O-1") == -1
+    sink.write([hold(2, "released")])
+    assert client.pttl(f"{P}hold:O-1") > 0
+    sink.write([hold(3, "held")])
+    assert client.pttl(f"{P}hold:O-1") == -1
+
+
 def test_what_has_expired_is_taken_out_of_the_lists(redis_server: str, client: redis.Redis) -> None:
     sink = ReadModelSink(redis_settings(redis_server))
     sink.write([ALERT, HOLD, alert(rule="merge_candidate", episode="m"), alert(episode="young", opened_at=NOON + 2)])
