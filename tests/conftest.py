@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.kafka_broker import KafkaBroker, missing_requirements
@@ -17,7 +17,9 @@ from tests.support.redis_server import RedisServer
 
 # Whole runs of the flow take longer than hypothesis expects of an example; a deadline would measure the machine.
 _LENIENT = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-hypothesis_settings.register_profile("default", _LENIENT, max_examples=25)
+# Shrinking a whole run takes minutes: the thorough profile does it, the quick one shows what it found as it is.
+_QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+hypothesis_settings.register_profile("default", _LENIENT, max_examples=25, phases=_QUICK)
 hypothesis_settings.register_profile("thorough", _LENIENT, max_examples=500)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

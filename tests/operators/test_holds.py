@@ -56,6 +56,12 @@ LOCKED = ["10:00 created", *(f"10:0{n} signal signal=rating_threat" for n in ran
         [*HELD, "10:05 O0 released review_released", "10:07 O3 held card_burst"],
     ),
     (
+        "a resonance that falls and reaches the lock again is the same one",
+        [*LOCKED, "10:05 released A", "10:31 signal signal=rating_threat"],
+        "10:40",
+        ["10:02 A held resonance", "10:05 A released review_released"],
+    ),
+    (
         "another burst can",
         [
             *BURST,
