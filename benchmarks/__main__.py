@@ -67,9 +67,9 @@ def _show(report: Report) -> None:
         f"median of {report.rounds} rounds",
         caption=f"{machine.processor}, {machine.cores} cores, {machine.python}, commit {machine.commit}",
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for column in _COLUMNS:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for result in report.figures.values():
         table.add_row(
             result.title,
@@ -80,9 +80,8 @@ def _show(report: Report) -> None:
             f"{result.peak_rss_mb:,.0f}",
             "" if result.alert_steps is None else f"{result.alert_steps:,}",
         )
-    console = Console()
     # A pipe or a file has no width; 80 columns would break the titles.
-    console.print(table, width=None if console.is_terminal else 120)
+    Console(width=None if sys.stdout.isatty() else 130).print(table)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from sources.reader import Reader
 KAFKA: Literal["kafka"] = "kafka"
 # Almost all that a run makes is freed by reference counting; at Python's own thresholds the collector walks the state
 # of open orders again and again and finds nothing.
-_COLLECT_AFTER = (50_000, 20, 100)
+_COLLECT_AFTER = (10_000, 20, 100)
 
 
 class RunPlan(Struct, frozen=True):

@@ -211,7 +211,7 @@ _RECORDS: tuple[Struct, ...] = (
         reason="review_released",
     ),
     VersionRecord(
-        id=f"{ORDER}/v5",
+        id=f"{ORDER}/v5/{CREATED + 20 * MINUTE}",
         order_id=ORDER,
         version=5,
         time=CREATED + 20 * MINUTE,
@@ -222,7 +222,7 @@ _RECORDS: tuple[Struct, ...] = (
         changes=_NEW_ADDRESS,
     ),
     DiffRecord(
-        id=f"{ORDER}/v5/wms",
+        id=f"{ORDER}/v5/{CREATED + 20 * MINUTE}/wms",
         target="wms",
         order_id=ORDER,
         version=5,

@@ -7,7 +7,7 @@ that is not listed here goes to the dead letters.
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 
 from events.currency import Currency
 
@@ -227,6 +227,10 @@ AnyEvent = (
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
+
+
+# What decoding a record may raise: no JSON, no event, not UTF-8, or nested deeper than any reader follows.
+UNREADABLE: tuple[type[Exception], ...] = (DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def type_name(kind: type[Event]) -> str:

@@ -40,11 +40,16 @@ def risk_key(kind: str, value: str, key: bytes) -> str:
 
 
 def normal_phone(text: str) -> str:
-    """Digits only, without China's country code: ``+86 138-0000-1234`` and ``13800001234`` are one."""
-    digits = _NOT_DIGIT.sub("", text).removeprefix("00")
+    """Digits without China's country code, others with theirs.
+
+    ``+86 138-0000-1234`` and ``13800001234`` are one, ``+1 380 000 1234`` (``00 1 ...``) is another.
+    """
+    digits = _NOT_DIGIT.sub("", text)
+    abroad = text.startswith("+") or digits.startswith("00")
+    digits = digits.removeprefix("00")
     if len(digits) == 13 and digits.startswith("861"):
-        digits = digits[2:]
-    return digits
+        return digits[2:]
+    return f"+{digits}" if abroad else digits
 
 
 def address_key(address: Address, key: bytes) -> str:

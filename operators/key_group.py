@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from events.model import AnyEvent, Event, type_name
+from events.model import UNREADABLE, AnyEvent, Event, type_name
 from events.records import LateRecord
 from operators.component import Component, Context, Environment, Handler
 from operators.dead_letters import dead_letter
@@ -101,7 +101,7 @@ class KeyGroup:
         lines = chunk.lines
         try:
             events = _EVENTS.decode_lines(b"\n".join(lines))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             events = []
         if len(events) != len(lines):
             self._decode_one_by_one(chunk)
@@ -119,7 +119,7 @@ class KeyGroup:
         for index, line in enumerate(chunk.lines):
             try:
                 event = _EVENTS.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 arrival = (chunk.arrivals or {}).get(index)
                 headers = (chunk.headers or {}).get(index, ())
                 position = chunk.positions[index]

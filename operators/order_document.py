@@ -254,7 +254,7 @@ class OrderDocument(StatefulComponent[Document]):
         if self._versions:
             self.context.emit(
                 VersionRecord(
-                    id=f"{order_id}/v{version}",
+                    id=f"{order_id}/v{version}/{at}",
                     order_id=order_id,
                     version=version,
                     time=at,
@@ -269,7 +269,7 @@ class OrderDocument(StatefulComponent[Document]):
             for target, wanted in self._diffs.wanted(changes, event.source).items():
                 self.context.emit(
                     DiffRecord(
-                        id=f"{order_id}/v{version}/{target}",
+                        id=f"{order_id}/v{version}/{at}/{target}",
                         target=target,
                         order_id=order_id,
                         version=version,

@@ -41,6 +41,7 @@ class OrderState(Struct):
     statuses: dict[str, str] | None = None
     first_parcel: str | None = None
     before: Parcel | None = None
+    began: Parcel | None = None
     parcels: dict[str, Parcel] | None = None
 
 

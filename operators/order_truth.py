@@ -136,9 +136,8 @@ class OrderTruth(StatefulComponent[OrderState]):
         new = tuple(dict.fromkeys(name for name in event.parcels if name not in (order.parcels or {})))
         if not self._machine.is_terminal(order.stage) and (len(new) > 1 or order.parcels is not None) and new:
             if order.parcels is None:
-                order.parcels = {}
-                order.before = Parcel(order.stage, order.entered_at, order.entered_by)
-            self._add_parcels(event.order_id, order, new, event, at)
+                order.before = _where(order)
+            self._add_parcels(event.order_id, order, new, _where(order), event, at)
         self._done(order, event, at)
 
     def on_payment(self, event: PaymentSucceeded, at: int) -> None:
@@ -264,6 +263,8 @@ class OrderTruth(StatefulComponent[OrderState]):
         """Apply a move of the order as a whole that was judged."""
         before, entered_at = order.stage, order.entered_at
         order.stage, order.entered_at, order.entered_by, order.changed_at = target, at, event.id, at
+        if before is None and order.first_parcel is not None:
+            order.began = _where(order)
         if self._moved:
             tell(self._moved, StageMoved(order_id, order, event, None, before, target, entered_at), at)
         if self._machine.is_terminal(target):
@@ -353,18 +354,18 @@ class OrderTruth(StatefulComponent[OrderState]):
             return
         if order.parcels is not None:
             if parcel not in order.parcels:
-                self._add_parcels(order_id, order, (parcel,), event, at)
+                self._add_parcels(order_id, order, (parcel,), _start(order), event, at)
         elif order.first_parcel is None:
             order.first_parcel = parcel
-            order.before = Parcel(order.stage, order.entered_at, order.entered_by)
+            order.before = _where(order)
         elif parcel != order.first_parcel:
-            order.parcels = {order.first_parcel: Parcel(order.stage, order.entered_at, order.entered_by)}
-            if self._split_up:
-                tell(self._split_up, OrderSplitUp(order_id, order, event, (order.first_parcel,)), at)
-            self._add_parcels(order_id, order, (parcel,), event, at)
+            self._add_parcels(order_id, order, (order.first_parcel,), _where(order), event, at)
+            self._add_parcels(order_id, order, (parcel,), _start(order), event, at)
 
-    def _add_parcels(self, order_id: str, order: OrderState, names: tuple[str, ...], event: Event, at: int) -> None:
-        start = order.before or Parcel(order.stage, order.entered_at, order.entered_by)
+    def _add_parcels(
+        self, order_id: str, order: OrderState, names: tuple[str, ...], start: Parcel, event: Event, at: int
+    ) -> None:
+        """Parcels that are units of their own from here on, standing at ``start``."""
         parcels = order.parcels = order.parcels or {}
         for name in names:
             parcels[name] = Parcel(start.stage, start.entered_at, start.entered_by)
@@ -372,3 +373,16 @@ class OrderTruth(StatefulComponent[OrderState]):
             tell(self._split_up, OrderSplitUp(order_id, order, event, names), at)
         if start.stage is not None and start.stage != order.stage:
             self._tell_followed(self._follow_parcels(order_id, order, event, at), at)
+
+
+def _where(order: OrderState) -> Parcel:
+    """Where the order stands."""
+    return Parcel(order.stage, order.entered_at, order.entered_by)
+
+
+def _start(order: OrderState) -> Parcel:
+    """Where a parcel starts that nobody announced: where the order stood before its parcels, or began."""
+    before = order.before
+    if (before is None or before.stage is None) and order.began is not None:
+        return order.began
+    return before or _where(order)

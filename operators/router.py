@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from config.settings import TimeSettings
 from events.batch import RawBatch
-from events.model import EVENT_TYPES, Event, EventId, Key, SourceName, type_name
+from events.model import EVENT_TYPES, UNREADABLE, Event, EventId, Key, SourceName, type_name
 from events.records import DeadLetterRecord
 from operators.dead_letters import dead_letter
 from operators.inputs import Chunk
@@ -174,7 +174,7 @@ class Router:
         if len(joined) <= MAX_RECORD or max(map(len, lines)) <= MAX_RECORD:
             try:
                 headers: Sequence[Header | None] = self._decoder.decode_lines(joined)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 pass
             else:
                 if len(headers) == len(lines) == joined.count(b"\n") + 1:
@@ -189,7 +189,7 @@ class Router:
             return self._decoder.decode(line)
         except msgspec.ValidationError as error:
             self._refuse(batch, index, "not_an_event", str(error), routed)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self._refuse(batch, index, "not_json", str(error), routed)
         return None
 

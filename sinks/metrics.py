@@ -33,7 +33,9 @@ METRICS: Final = (
     ),
     MetricDefinition("orderpulse_late_events_total", "counter", "Late events.", ("topic",)),
     MetricDefinition(
-        "orderpulse_forced_events_total", "counter", "Events applied later than a replay would: wall time had passed them."
+        "orderpulse_forced_events_total",
+        "counter",
+        "Events applied later than a replay would: wall time had passed them.",
     ),
     MetricDefinition("orderpulse_dead_letters_total", "counter", "Dead letters.", ("reason",)),
     MetricDefinition("orderpulse_alerts_total", "counter", "Alert steps.", ("rule", "step", "severity")),

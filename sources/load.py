@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from config.settings import KafkaSettings, TimeSettings, TopicSettings
 from events.batch import RawBatch
-from events.model import AnyEvent, Event
+from events.model import UNREADABLE, AnyEvent, Event
 from sources.files import SUFFIXES, FileReader
 from sources.kafka_client import ANSWER_SECONDS, Partition, client_options, log
 from sources.reader import SourceError
@@ -205,7 +205,7 @@ def _furthest_behind(targets: dict[str, _Target]) -> str:
 def _event(line: bytes) -> Event | None:
     try:
         return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # no JSON, or no event, or not even UTF-8
+    except UNREADABLE:  # no JSON, or no event, or not even UTF-8
         return None
 
 

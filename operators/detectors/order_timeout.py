@@ -44,6 +44,6 @@ class OrderTimeout(LimitDetector):
             self._end(fact.order_id, "moved_on", at)
         elif stage.terminal:
             self._end(fact.order_id, "closed", at)
-        elif self._machine.pays(fact.before, fact.after):
+        elif self._machine.pays(fact.before, fact.after) and fact.order_id not in self.states:
             limit = self._by_category.get(fact.order.category, self._limit)
             self._start(fact.order_id, fact.order_id, "handling", at, limit, fact.event.id, at)

@@ -33,7 +33,7 @@ def test_another_phone_number_is_another_key(other: str) -> None:
 
 def test_only_china_s_country_code_is_left_out() -> None:
     assert normal_phone("+86 138-0000-1234") == "13800001234"
-    assert normal_phone("+1 (212) 555-0100") == "12125550100"
+    assert normal_phone("+1 (212) 555-0100") == "+12125550100"
     assert normal_phone("86130000") == "86130000"
 
 

@@ -126,18 +126,24 @@ def test_a_bad_record_is_a_dead_letter_and_the_others_are_applied(bad: bytes, re
 @pytest.mark.parametrize(
     "bad",
     [
-        record(amount=-1),
-        record(currency="XYZ"),
         record(type="order.teleported"),
         record(order_id=None),
         record()[:-1],
     ],
-    ids=["a negative amount", "an unknown currency", "an unknown type", "no order", "broken"],
+    ids=["an unknown type", "no order", "broken"],
 )
 def test_time_does_not_follow_a_bad_record_that_speaks_of_later(bad: bytes, tmp_path: Path) -> None:
     ran = run(tmp_path, BEFORE, bad, AFTER)
     assert len(ran.letters) == 1
     assert (ran.summary.watermark, ran.summary.late) == (at("10:06"), 0)
+
+
+def test_time_follows_a_sound_header_even_where_another_field_of_the_record_is_bad(tmp_path: Path) -> None:
+    ran = run(tmp_path, BEFORE, record(amount=-1), AFTER)
+    assert [letter.reason for letter in ran.letters] == ["invalid_field"]
+    assert ran.summary.watermark > at("10:06")
+    assert ran.summary.late == 1
+    assert sorted(version.order_id for version in ran.versions) == ["A", "B"]
 
 
 def test_all_kinds_of_bad_records_in_one_file_leave_the_good_ones_alone(tmp_path: Path) -> None:

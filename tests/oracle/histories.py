@@ -9,10 +9,8 @@ from msgspec import UNSET
 
 from config.settings import Settings
 from events.model import (
-    Behaviour,
-    ReviewConfirmed,
-    ReviewReleased,
     AnyEvent,
+    Behaviour,
     LogisticsScan,
     OrderChanged,
     OrderCreated,
@@ -20,6 +18,8 @@ from events.model import (
     OrderSplit,
     OrderStage,
     PaymentSucceeded,
+    ReviewConfirmed,
+    ReviewReleased,
     SystemStatus,
 )
 from tests.oracle.keys import Keys
