@@ -62,13 +62,15 @@ class OrderOpened(Fact, frozen=True, gc=False):
 class StageMoved(Fact, frozen=True, gc=False):
     """An order, or one of its parcels, entered a stage. ``parcel`` is None for the order as a whole.
 
-    ``entered_at`` is when it had entered the stage that it left.
+    ``entered_at`` is when it had entered the stage that it left. ``split``: it has not moved itself, but a parcel that is
+    less far became a unit of its own.
     """
 
     parcel: str | None
     before: str | None
     after: str
     entered_at: int
+    split: bool = False
 
 
 class OrderSplitUp(Fact, frozen=True, gc=False):

@@ -285,7 +285,9 @@ class OrderTruth(StatefulComponent[OrderState]):
                 tell(self._moved, StageMoved(order_id, order, event, name, before, target, entered_at), at)
         self._tell_followed(followed, at)
 
-    def _follow_parcels(self, order_id: str, order: OrderState, event: Event, at: int) -> StageMoved | None:
+    def _follow_parcels(
+        self, order_id: str, order: OrderState, event: Event, at: int, *, split: bool = False
+    ) -> StageMoved | None:
         """The order stands where its least far parcel stands; the order's move when that has changed."""
         stages = [unit.stage for unit in (order.parcels or {}).values() if unit.stage is not None]
         least = min(stages, key=self._machine.position.__getitem__)
@@ -293,7 +295,7 @@ class OrderTruth(StatefulComponent[OrderState]):
             return None
         before, entered_at = order.stage, order.entered_at
         order.stage, order.entered_at, order.entered_by, order.changed_at = least, at, event.id, at
-        return StageMoved(order_id, order, event, None, before, least, entered_at)
+        return StageMoved(order_id, order, event, None, before, least, entered_at, split)
 
     def _tell_followed(self, move: StageMoved | None, at: int) -> None:
         if move is None:
@@ -372,7 +374,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         if self._split_up:
             tell(self._split_up, OrderSplitUp(order_id, order, event, names), at)
         if start.stage is not None and start.stage != order.stage:
-            self._tell_followed(self._follow_parcels(order_id, order, event, at), at)
+            self._tell_followed(self._follow_parcels(order_id, order, event, at, split=True), at)
 
 
 def _where(order: OrderState) -> Parcel:

@@ -67,7 +67,8 @@ class IllegalTransition(StatefulComponent[Illegal]):
 
     def on_moved(self, fact: StageMoved, at: int) -> None:
         """A legal move: the order is on its way again."""
-        self._end(fact.order_id, "cancelled" if self._machine.stages[fact.after].cancels else "moved_on", at)
+        if not fact.split:
+            self._end(fact.order_id, "cancelled" if self._machine.stages[fact.after].cancels else "moved_on", at)
 
     def on_forgotten(self, fact: OrderForgotten, at: int) -> None:
         """Nothing will come any more."""
