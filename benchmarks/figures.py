@@ -15,7 +15,7 @@ from config.loader import load_settings
 from config.settings import Settings
 from dataflows.run import RunPlan, execute
 from events.model import AnyEvent
-from operators.router import Header
+from operators.heart.router import Header
 from sources.files import FileReader
 
 ALERTS: Final = "alerts.ndjson"

@@ -81,7 +81,7 @@ def report(error: Exception, *, debug: bool = False) -> int:
 def _of_other_parts(error: Exception) -> tuple[str, str] | None:
     """What and remedy of the errors that sources, sinks and the flow raise on purpose."""
     # Here, so that `--help` does not wait for the libraries that these modules need.
-    from operators.key_group import SnapshotError
+    from operators.heart.key_group import SnapshotError
     from sinks.health import HealthServerError
     from sinks.sink import SinkError
     from sources.mapping.errors import ConversionError

@@ -6,7 +6,7 @@ from typing import Any
 from console.output import local_time, number, print_json, some, table, to_stdout
 from console.tally import Tally
 from dataflows.run import RunPlan, Summary
-from operators.lateness import BEFORE_TIME
+from operators.heart.lateness import BEFORE_TIME
 
 _STEPS = ("opened", "updated", "acknowledged", "resolved")
 

@@ -71,7 +71,7 @@ def _show_all(known: list[VersionRecord], zone: str, *, as_json: bool) -> None:
 
 
 def _show_difference(known: list[VersionRecord], first: int, second: int, as_json: bool) -> None:
-    from operators.targets import compare
+    from operators.orders.targets import compare
 
     newest = known[-1].version
     for number in (first, second):

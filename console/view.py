@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from config.environment import expand
 from config.settings import DetectorSettings, RedisSettings
 from events.records import AlertRecord
-from operators.lateness import BEFORE_TIME
+from operators.heart.lateness import BEFORE_TIME
 
 _ANSWER_SECONDS = 5.0
 RULES = DetectorSettings.__struct_fields__  # each detector gives the alerts of one rule

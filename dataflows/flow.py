@@ -15,9 +15,9 @@ from dataflows.intake import Delivery, Intake
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from events.records import Record
-from operators.inputs import GroupInput, GroupOutput
-from operators.key_group import KeyGroup
-from operators.lateness import BEFORE_TIME
+from operators.heart.inputs import GroupInput, GroupOutput
+from operators.heart.key_group import KeyGroup
+from operators.heart.lateness import BEFORE_TIME
 from operators.topology import Combiner, Topology
 from sources.reader import Reader
 

@@ -6,9 +6,9 @@ from msgspec import Struct, field
 
 from events.batch import RawBatch
 from events.records import Record
-from operators.inputs import Chunk, GroupInput
-from operators.lateness import AFTER_TIME
-from operators.router import Router
+from operators.heart.inputs import Chunk, GroupInput
+from operators.heart.lateness import AFTER_TIME
+from operators.heart.router import Router
 from operators.topology import SOURCE, Topology
 
 
@@ -23,7 +23,7 @@ class Delivery(Struct, gc=False):
 
 
 class Intake:
-    """One source of a topology: judges and sorts what it is given; see ``operators.router``.
+    """One source of a topology: judges and sorts what it is given; see ``operators.heart.router``.
 
     ``until`` (epoch ms) lets time go on beyond the last event once bounded input has ended.
     """

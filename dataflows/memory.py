@@ -7,9 +7,9 @@ from msgspec import Struct
 from dataflows.intake import Delivery, Intake
 from events.batch import RawBatch
 from events.records import Record
-from operators.inputs import GroupInput, GroupOutput
-from operators.key_group import KeyGroup
-from operators.lateness import ClockSnapshot
+from operators.heart.inputs import GroupInput, GroupOutput
+from operators.heart.key_group import KeyGroup
+from operators.heart.lateness import ClockSnapshot
 from operators.topology import Combiner, Topology
 
 

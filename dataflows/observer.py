@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Iterable
 
 from dataflows.intake import Delivery, Intake
-from operators.inputs import Counts, GroupOutput
-from operators.lateness import BEFORE_TIME
+from operators.heart.inputs import Counts, GroupOutput
+from operators.heart.lateness import BEFORE_TIME
 from sinks.metrics import Metrics
 from sources.reader import Reader
 

@@ -17,7 +17,7 @@ from dataflows.flow import build_flow
 from dataflows.intake import Intake
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
-from operators.component import Environment
+from operators.heart.component import Environment
 from operators.topology import Topology, topology
 from sinks.files import FileSink
 from sinks.health import HealthServer

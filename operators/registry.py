@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from operators.alert_lifecycle import AlertLifecycle
-from operators.component import Component, Environment
-from operators.customers import CustomerOrders
+from operators.alerts.alert_lifecycle import AlertLifecycle
+from operators.alerts.holds import Holds
 from operators.detectors.card_burst import CardBurst, KeyUses
 from operators.detectors.illegal_transition import IllegalTransition
 from operators.detectors.merge_candidate import MergeCandidate
@@ -12,9 +11,10 @@ from operators.detectors.no_progress import NoProgress
 from operators.detectors.order_timeout import OrderTimeout
 from operators.detectors.resonance import Resonance
 from operators.detectors.stage_timeout import StageTimeout
-from operators.holds import Holds
-from operators.order_document import OrderDocument
-from operators.order_truth import OrderTruth
+from operators.heart.component import Component, Environment
+from operators.orders.customers import CustomerOrders
+from operators.orders.order_document import OrderDocument
+from operators.orders.order_truth import OrderTruth
 from operators.signals.customers import CustomerSignals
 from operators.signals.orders import OrderSignals
 from operators.signals.warehouses import WarehousePrints

@@ -22,13 +22,13 @@ from events.model import (
     SystemStatus,
     WaybillPrinted,
 )
-from operators.component import Component, Environment
-from operators.inputs import GroupInput, GroupOutput
-from operators.key_group import KeyGroup
-from operators.lateness import BEFORE_TIME
-from operators.messages import Note
+from operators.heart.component import Component, Environment
+from operators.heart.inputs import GroupInput, GroupOutput
+from operators.heart.key_group import KeyGroup
+from operators.heart.lateness import BEFORE_TIME
+from operators.heart.messages import Note
+from operators.heart.router import Route, routes_by_type
 from operators.registry import components_of
-from operators.router import Route, routes_by_type
 
 SOURCE: Final = "source"
 STAGES: Final = ("orders", "entities", "signals", "alerts")

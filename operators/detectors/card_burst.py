@@ -7,9 +7,9 @@ from msgspec import Struct, field
 
 from config.settings import BurstLimit
 from events.records import Step
-from operators.component import Alerts, Component, Context, Environment, Handler, StatefulComponent
-from operators.messages import KeyUsed
-from operators.order_state import OrderOpened, OrderState, Paid
+from operators.heart.component import Alerts, Component, Context, Environment, Handler, StatefulComponent
+from operators.heart.messages import KeyUsed
+from operators.orders.order_state import OrderOpened, OrderState, Paid
 
 
 class KeyUses(Component):

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from events.records import Step
-from operators.component import Alerts, Context, Environment, Handler, StatefulComponent
-from operators.order_state import IllegalMove, OrderForgotten, StageMoved
-from operators.state_machine import StateMachine
+from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
+from operators.orders.order_state import IllegalMove, OrderForgotten, StageMoved
+from operators.orders.state_machine import StateMachine
 
 
 class Illegal(Struct, gc=False):

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from config.settings import Settings
 from events.records import Severity
-from operators.component import Alerts, Context, StatefulComponent
+from operators.heart.component import Alerts, Context, StatefulComponent
 
 SEVERITY: dict[str, Severity] = {"reminder": "info", "breach": "warning", "no_progress": "warning"}
 

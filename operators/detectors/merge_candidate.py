@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from events.records import Step
-from operators.component import Alerts, Context, Environment, Handler, StatefulComponent
-from operators.messages import CustomerOrder
+from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
+from operators.heart.messages import CustomerOrder
 
 
 class Group(Struct, gc=False):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from operators.component import Context, Environment, Handler
 from operators.detectors.limits import LimitDetector, StageLimits
-from operators.order_state import StageMoved, StatusReported
-from operators.state_machine import StateMachine
+from operators.heart.component import Context, Environment, Handler
+from operators.orders.order_state import StageMoved, StatusReported
+from operators.orders.state_machine import StateMachine
 
 
 class NoProgress(LimitDetector):

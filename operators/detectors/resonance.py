@@ -8,8 +8,8 @@ from msgspec import Struct, field
 
 from events.model import BehaviourChat, BehaviourSignal
 from events.records import Severity, Step
-from operators.component import Alerts, Context, Environment, Handler, StatefulComponent
-from operators.messages import CustomerBehaviour, OrderLife, PaymentFailure, Signal
+from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
+from operators.heart.messages import CustomerBehaviour, OrderLife, PaymentFailure, Signal
 from operators.signals.weights import SeasonalWeights
 
 SHOWN_SIGNALS = 50

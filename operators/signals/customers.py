@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from events.model import BehaviourChat, BehaviourSignal
-from operators.component import Context, Environment, Handler, StatefulComponent
-from operators.messages import AddressChange, CustomerBehaviour, CustomerOrder, Signal
+from operators.heart.component import Context, Environment, Handler, StatefulComponent
+from operators.heart.messages import AddressChange, CustomerBehaviour, CustomerOrder, Signal
 
 
 class CustomerState(Struct, gc=False):

@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 from msgspec import UNSET
 
-from operators.component import Component, Context, Environment, Handler
-from operators.messages import AddressChange, OrderLife, PaymentFailure, Print, Signal
-from operators.order_state import (
+from operators.heart.component import Component, Context, Environment, Handler
+from operators.heart.messages import AddressChange, OrderLife, PaymentFailure, Print, Signal
+from operators.orders.order_state import (
     FieldsChanged,
     OrderClosed,
     OrderForgotten,

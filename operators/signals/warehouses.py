@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
-from operators.component import Context, Environment, Handler, StatefulComponent
-from operators.messages import Print, Signal
+from operators.heart.component import Context, Environment, Handler, StatefulComponent
+from operators.heart.messages import Print, Signal
 
 
 class Prints(Struct, gc=False):

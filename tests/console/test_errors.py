@@ -7,7 +7,7 @@ import pytest
 from config.environment import UnsetVariableError
 from config.problems import ConfigurationError, Problem
 from console.errors import FailedError, WrongUseError, report
-from operators.key_group import SnapshotError
+from operators.heart.key_group import SnapshotError
 from sinks.health import HealthServerError
 from sinks.sink import SinkError
 from sources.mapping.errors import ConversionError

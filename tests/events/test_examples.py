@@ -12,7 +12,7 @@ from events.examples import CREATED, EXAMPLES, MINUTE, ORDER
 from events.model import EVENT_TYPES, BehaviourSignal, Event, PaymentFailed, SystemStatus
 from events.records import Record
 from events.topics import OUTPUTS, Output
-from operators.component import Environment
+from operators.heart.component import Environment
 from operators.topology import topology
 
 PARTITION = "orders.order.events.v1/3"

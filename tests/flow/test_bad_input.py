@@ -13,7 +13,7 @@ import pytest
 from config.settings import KafkaSettings, Settings
 from dataflows.run import RunPlan, Summary, execute
 from events.records import AlertRecord, DeadLetterRecord, VersionRecord
-from operators.dead_letters import REMEDIES
+from operators.heart.dead_letters import REMEDIES
 from sinks.sink import SinkError
 from sources.reader import SourceError
 from tests.operators.timeline import SETTINGS, at, clock, event

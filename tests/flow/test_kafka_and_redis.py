@@ -26,7 +26,7 @@ from events.records import (
     VersionRecord,
 )
 from events.topics import OUTPUTS
-from operators.order_document import MASKED
+from operators.orders.order_document import MASKED
 from sources.load import load_files
 from sources.simulator import SimulationPlan, write
 from sources.topics import create_topics

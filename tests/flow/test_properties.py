@@ -24,9 +24,9 @@ from events.records import (
     Record,
     VersionRecord,
 )
-from operators.component import Environment
-from operators.inputs import Counts, GroupOutput
-from operators.key_group import KeyGroup
+from operators.heart.component import Environment
+from operators.heart.inputs import Counts, GroupOutput
+from operators.heart.key_group import KeyGroup
 from operators.topology import topology
 from tests.oracle.generate import Log, events, logs
 from tests.oracle.lateness import applied

@@ -6,7 +6,7 @@ from dataflows.memory import MemoryDriver
 from events.batch import RawBatch
 from events.model import AnyEvent
 from events.records import LateRecord, Record
-from operators.component import Environment
+from operators.heart.component import Environment
 from operators.topology import topology
 from tests.operators.timeline import SETTINGS, alerts, at, event, of_kind, say
 from tests.support.flow import batch

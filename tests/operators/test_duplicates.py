@@ -2,7 +2,7 @@
 
 import pytest
 
-from operators.duplicates import Duplicates
+from operators.heart.duplicates import Duplicates
 from tests.operators.timeline import play, told
 
 HORIZON = 1_000

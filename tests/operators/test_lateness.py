@@ -2,7 +2,7 @@
 
 import pytest
 
-from operators.lateness import AFTER_TIME, BEFORE_TIME, PartitionClock
+from operators.heart.lateness import AFTER_TIME, BEFORE_TIME, PartitionClock
 from tests.operators.timeline import SETTINGS, at
 
 TIME = SETTINGS.time

@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import Settings
 from events.records import DiffRecord, FieldChange, OrderSnapshot, Record, VersionRecord
-from operators.targets import compare
+from operators.orders.targets import compare
 from tests.operators.timeline import SETTINGS, at, clock, of_kind, play, settings
 
 CREATED = (

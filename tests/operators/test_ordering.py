@@ -2,8 +2,8 @@
 
 from itertools import permutations
 
-from operators.messages import AddressChange, KeyUsed, Late
-from operators.ordering import Ordering
+from operators.heart.messages import AddressChange, KeyUsed, Late
+from operators.heart.ordering import Ordering
 from tests.operators.timeline import SETTINGS, at, event
 
 ORDERING = Ordering(SETTINGS)

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from dataflows.memory import MemoryDriver
-from operators.component import Component, Environment
-from operators.inputs import GroupInput
-from operators.key_group import GroupSnapshot, KeyGroup, SnapshotError
+from operators.heart.component import Component, Environment
+from operators.heart.inputs import GroupInput
+from operators.heart.key_group import GroupSnapshot, KeyGroup, SnapshotError
 from operators.registry import COMPONENTS, components_of
 from operators.topology import STAGES, topology
 from tests.operators.test_texts import REMINDING, RICH

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from events.batch import RawBatch
-from operators.component import Environment
-from operators.router import Router, key_group
+from operators.heart.component import Environment
+from operators.heart.router import Router, key_group
 from operators.topology import topology
 from tests.operators.timeline import SETTINGS, event, settings
 from tests.support.flow import line

@@ -1,6 +1,6 @@
 """Timers: at most one per key, the earliest that was asked for."""
 
-from operators.timers import Due, Timers
+from operators.heart.timers import Due, Timers
 
 
 def fired(timers: Timers) -> list[Due]:

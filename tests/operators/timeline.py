@@ -27,7 +27,7 @@ from config.settings import Settings
 from dataflows.memory import MemoryDriver
 from events.model import AnyEvent
 from events.records import AlertRecord, HoldRecord, Record
-from operators.component import Environment
+from operators.heart.component import Environment
 from operators.topology import topology
 from tests.support.flow import batch
 

@@ -14,7 +14,7 @@ from config.settings import TopicSettings
 from dataflows.run import KAFKA, RunPlan, Summary, execute
 from events.model import OrderChanged, OrderCreated, OrderFields
 from events.records import AlertRecord, Record
-from operators.router import MAX_RECORD
+from operators.heart.router import MAX_RECORD
 from sinks.kafka import KafkaSink
 from sinks.sink import Sink, SinkError
 from sources.topics import create_topics

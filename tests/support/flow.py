@@ -9,7 +9,7 @@ from dataflows.memory import MemoryDriver
 from events.batch import RawBatch
 from events.model import AnyEvent
 from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record
-from operators.component import Environment
+from operators.heart.component import Environment
 from operators.topology import topology
 from tests.oracle import ExpectedStep
 

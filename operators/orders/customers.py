@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from operators.component import Component, Context, Environment, Handler
-from operators.messages import CustomerOrder
-from operators.order_state import FieldsChanged, OrderClosed, OrderOpened, OrderState, StageMoved
-from operators.state_machine import StateMachine
+from operators.heart.component import Component, Context, Environment, Handler
+from operators.heart.messages import CustomerOrder
+from operators.orders.order_state import FieldsChanged, OrderClosed, OrderOpened, OrderState, StageMoved
+from operators.orders.state_machine import StateMachine
 
 What = Literal["opened", "shipped", "cancelled", "closed", "readdressed"]
 

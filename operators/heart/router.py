@@ -11,9 +11,9 @@ from config.settings import TimeSettings
 from events.batch import RawBatch
 from events.model import EVENT_TYPES, UNREADABLE, Event, EventId, Key, SourceName, type_name
 from events.records import DeadLetterRecord
-from operators.dead_letters import dead_letter
-from operators.inputs import Chunk
-from operators.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot, PartitionClock
+from operators.heart.dead_letters import dead_letter
+from operators.heart.inputs import Chunk
+from operators.heart.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot, PartitionClock
 
 MAX_RECORD = 1 << 20
 KNOWN_TYPES = frozenset(type_name(kind) for kind in EVENT_TYPES)

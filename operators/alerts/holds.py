@@ -7,8 +7,8 @@ from msgspec import Struct, field
 
 from events.model import ReviewConfirmed, ReviewReleased
 from events.records import HoldCause, HoldRecord, HoldStatus
-from operators.component import Environment, Handler, StatefulComponent
-from operators.messages import HoldWanted
+from operators.heart.component import Environment, Handler, StatefulComponent
+from operators.heart.messages import HoldWanted
 
 
 class Hold(Struct, gc=False):

@@ -19,8 +19,8 @@ from events.model import (
     WaybillPrinted,
 )
 from events.normal_form import address_key, risk_key
-from operators.component import Context, Environment, Handler, StatefulComponent, tell
-from operators.order_state import (
+from operators.heart.component import Context, Environment, Handler, StatefulComponent, tell
+from operators.orders.order_state import (
     EventApplied,
     FieldsChanged,
     IllegalMove,
@@ -37,7 +37,7 @@ from operators.order_state import (
     StageMoved,
     StatusReported,
 )
-from operators.state_machine import StateMachine, Verdict
+from operators.orders.state_machine import StateMachine, Verdict
 
 
 class OrderTruth(StatefulComponent[OrderState]):

@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from events.batch import Headers
 from events.records import Record
-from operators.messages import Note
+from operators.heart.messages import Note
 
 
 class Chunk(Struct, gc=False):

@@ -15,7 +15,7 @@ from events.model import (
     PaymentFailed,
     PaymentSucceeded,
 )
-from operators.messages import AFTER_EVENTS, Late, Note
+from operators.heart.messages import AFTER_EVENTS, Late, Note
 
 entry_time: Final = attrgetter("time")
 _FIRST: Final[dict[type[Event], int]] = {OrderCreated: 1, PaymentSucceeded: 2, PaymentFailed: 2, OrderSplit: 3}

@@ -9,8 +9,8 @@ from msgspec import UNSET, Struct, field
 from events.model import Address, Event, LogisticsScan, OrderCreated, OrderFields, WaybillPrinted, type_name
 from events.normal_form import mask
 from events.records import DiffRecord, FieldChange, OrderSnapshot, VersionRecord
-from operators.component import Context, Environment, Handler, StatefulComponent
-from operators.order_state import (
+from operators.heart.component import Context, Environment, Handler, StatefulComponent
+from operators.orders.order_state import (
     EventApplied,
     FieldsChanged,
     OrderClosed,
@@ -24,9 +24,9 @@ from operators.order_state import (
     StageMoved,
     StatusReported,
 )
-from operators.state_machine import StateMachine
-from operators.status_layers import StatusLayers
-from operators.targets import Targets
+from operators.orders.state_machine import StateMachine
+from operators.orders.status_layers import StatusLayers
+from operators.orders.targets import Targets
 
 MASKED = ("customer.phone", "customer.recipient", "address.detail")
 ADDRESS_PARTS = tuple(part.name for part in msgspec.structs.fields(Address))

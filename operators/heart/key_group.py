@@ -9,15 +9,15 @@ from msgspec import Struct
 
 from events.model import UNREADABLE, AnyEvent, Event, type_name
 from events.records import LateRecord
-from operators.component import Component, Context, Environment, Handler
-from operators.dead_letters import dead_letter
-from operators.duplicates import Duplicates, DuplicatesSnapshot
-from operators.inputs import Chunk, GroupInput, GroupOutput
-from operators.lateness import BEFORE_TIME
-from operators.messages import NOTES, Entry, Late, entity_of
-from operators.ordering import Ordering, entry_time
-from operators.timers import Timers, TimersSnapshot
-from operators.watermark import Origins
+from operators.heart.component import Component, Context, Environment, Handler
+from operators.heart.dead_letters import dead_letter
+from operators.heart.duplicates import Duplicates, DuplicatesSnapshot
+from operators.heart.inputs import Chunk, GroupInput, GroupOutput
+from operators.heart.lateness import BEFORE_TIME
+from operators.heart.messages import NOTES, Entry, Late, entity_of
+from operators.heart.ordering import Ordering, entry_time
+from operators.heart.timers import Timers, TimersSnapshot
+from operators.heart.watermark import Origins
 
 SNAPSHOT_VERSION: Final = 1
 

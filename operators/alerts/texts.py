@@ -9,7 +9,7 @@ from config.settings import Settings
 from config.texts import Pair, Texts
 from config.units import Duration, Thousandths
 from events.records import LocalText
-from operators.messages import AlertStep
+from operators.heart.messages import AlertStep
 
 SHOWN_ORDERS = 10
 Language = Literal["zh", "en"]

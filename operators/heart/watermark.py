@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from operators.lateness import BEFORE_TIME
+from operators.heart.lateness import BEFORE_TIME
 
 
 class Origins:

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from config.settings import Settings
 from events.records import Record, Severity, Step
-from operators.inputs import GroupOutput
-from operators.messages import AlertStep, HoldWanted, Note
-from operators.router import key_group
-from operators.timers import Timers
+from operators.heart.inputs import GroupOutput
+from operators.heart.messages import AlertStep, HoldWanted, Note
+from operators.heart.router import key_group
+from operators.heart.timers import Timers
 
 Handler = Callable[[Any, int], None]
 

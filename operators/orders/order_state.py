@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from events.model import Event, OrderChanged, OrderCreated
-from operators.state_machine import Verdict
+from operators.orders.state_machine import Verdict
 
 
 class Parcel(Struct, gc=False):
@@ -62,8 +62,8 @@ class OrderOpened(Fact, frozen=True, gc=False):
 class StageMoved(Fact, frozen=True, gc=False):
     """An order, or one of its parcels, entered a stage. ``parcel`` is None for the order as a whole.
 
-    ``entered_at`` is when it had entered the stage that it left. ``split``: it has not moved itself, but a parcel that is
-    less far became a unit of its own.
+    ``entered_at`` is when it had entered the stage that it left. ``split``: it has not moved itself, but a parcel that
+    is less far became a unit of its own.
     """
 
     parcel: str | None

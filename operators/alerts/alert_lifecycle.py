@@ -8,9 +8,9 @@ from msgspec import Struct, structs
 from config.texts import load_texts
 from events.model import AlertAcknowledged
 from events.records import AlertRecord
-from operators.component import Context, Environment, Handler, StatefulComponent
-from operators.messages import AlertStep
-from operators.texts import AlertTexts
+from operators.alerts.texts import AlertTexts
+from operators.heart.component import Context, Environment, Handler, StatefulComponent
+from operators.heart.messages import AlertStep
 
 
 class OpenAlert(Struct, gc=False):

@@ -1,0 +1,1 @@
+"""The life of alerts: numbering, wording, acknowledging, holding."""
