@@ -92,7 +92,7 @@ def test_the_embedded_redis_does_not_outlive_a_killed_demo() -> None:
 
 
 def _ends(process: int) -> bool:
-    for _ in range(500):
+    for _ in range(3_000):
         state = Path(f"/proc/{process}/stat")
         if not state.exists() or state.read_text(encoding="utf-8").split()[2] == "Z":
             return True

@@ -141,7 +141,7 @@ def test_a_damaged_file_fails_the_run_without_any_trace(tmp_path: Path) -> None:
 
     ended = subprocess.run(
         [*COMMAND, "run", "--input", "events", "--output", "out"],
-        cwd=tmp_path, env={**os.environ, "RUST_BACKTRACE": "1"}, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, env={**os.environ, "RUST_BACKTRACE": "1"}, capture_output=True, text=True, timeout=180,
         check=False,
     )  # fmt: skip
 

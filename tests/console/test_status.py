@@ -127,7 +127,7 @@ def test_a_live_run_says_that_it_reads_and_ends_in_order_on_sigterm(
     _wait_until(lambda: _events_read(port) == sum(loaded.values()))
     assert json.loads(_answer(port, "readyz"))["ready"]
     process.send_signal(signal.SIGTERM)
-    summary = json.loads(process.communicate(timeout=60)[0])
+    summary = json.loads(process.communicate(timeout=180)[0])
 
     assert process.returncode == 0
     assert summary["stopped"]
@@ -144,7 +144,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 def _answer(port: int, path: str) -> str:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
             return str(answer.read().decode())
     except OSError:  # it does not listen yet
         return ""

@@ -90,10 +90,10 @@ def consumed(kafka: KafkaBroker, topic: str, partitions: int) -> Messages:
     """All messages of a topic; those of one partition stay in order."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "test", "enable.auto.commit": False})
     starts = [TopicPartition(topic, number, 0) for number in range(partitions)]
-    expected = sum(consumer.get_watermark_offsets(start, timeout=10)[1] for start in starts)
+    expected = sum(consumer.get_watermark_offsets(start, timeout=60)[1] for start in starts)
     consumer.assign(starts)
     found: Messages = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(found) < expected and time.monotonic() < deadline:
         found += consumer.consume(10_000, 0.5)
     consumer.close()

@@ -62,10 +62,10 @@ def sink(kafka: KafkaBroker, own_topics: TopicSettings) -> Iterator[KafkaSink]:
 def read(broker: KafkaBroker, topic: str, partition: int = 0) -> list["Message[bytes, bytes]"]:
     """All records of a partition."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "test", "enable.auto.commit": False})
-    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=60)
     consumer.assign([TopicPartition(topic, partition, 0)])
     found: list[Message[bytes, bytes]] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while len(found) < end and time.monotonic() < deadline:
         found += consumer.consume(10_000, 0.2)
     consumer.close()
@@ -245,7 +245,7 @@ def test_a_broker_that_pauses_holds_the_flow_back(tmp_path: Path, kafka: KafkaBr
         time.sleep(0.5)
         assert flushing.is_alive()
         broker.resume()
-        flushing.join(timeout=20)
+        flushing.join(timeout=60)
         assert len(read(broker, of.alerts)) == 1
         sink.close()
 

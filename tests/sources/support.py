@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from events.batch import RawBatch
 from sources.reader import Reader, SourceError
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 90
 
 
 @dataclass

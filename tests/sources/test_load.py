@@ -148,7 +148,7 @@ def test_every_topic_of_the_settings_is_made_and_each_input_has_dead_letters(set
     topics = settings.topics
     inputs = {topics.orders, topics.behaviour, topics.actions}
     outputs = {topics.alerts, topics.diffs, topics.versions, topics.holds, topics.late}
-    found = AdminClient({"bootstrap.servers": settings.bootstrap}).list_topics(timeout=10).topics
+    found = AdminClient({"bootstrap.servers": settings.bootstrap}).list_topics(timeout=60).topics
     mine = {name: len(topic.partitions) for name, topic in found.items() if name.startswith(f"{settings.group}.")}
     assert mine == dict.fromkeys(inputs | outputs | {f"{name}.dlq" for name in inputs}, 4)
 

