@@ -60,20 +60,23 @@ class Outlet:
             self._metrics.add("orderpulse_sink_errors_total", sink=sink)
 
     def _count(self, records: Sequence[Record]) -> None:
-        add = self._metrics.add
+        """Once per batch and label set: looking a label set up costs more than counting a record."""
+        alerts: Counter[tuple[str, Step, str]] = Counter()
+        diffs: Counter[str] = Counter()
         for record in records:
-            match record:
-                case AlertRecord(rule=rule, step=step, severity=severity):
-                    add("orderpulse_alerts_total", rule=rule, step=step, severity=severity)
-                    self._count_open(rule, step)
-                case DiffRecord(target=target):
-                    add("orderpulse_diffs_total", target=target)
-                case HoldRecord(status=status):
-                    add("orderpulse_holds_total", status=status)
-                case DeadLetterRecord(reason=reason):
-                    add("orderpulse_dead_letters_total", reason=reason)
-                case _:
-                    pass
+            if isinstance(record, DiffRecord):
+                diffs[record.target] += 1
+            elif isinstance(record, AlertRecord):
+                alerts[record.rule, record.step, record.severity] += 1
+                self._count_open(record.rule, record.step)
+            elif isinstance(record, HoldRecord):
+                self._metrics.add("orderpulse_holds_total", status=record.status)
+            elif isinstance(record, DeadLetterRecord):
+                self._metrics.add("orderpulse_dead_letters_total", reason=record.reason)
+        for (rule, step, severity), number in alerts.items():
+            self._metrics.add("orderpulse_alerts_total", number, rule=rule, step=step, severity=severity)
+        for target, number in diffs.items():
+            self._metrics.add("orderpulse_diffs_total", number, target=target)
 
     def _count_open(self, rule: str, step: Step) -> None:
         change = {"opened": 1, "resolved": -1}.get(step, 0)

@@ -295,6 +295,8 @@ class OrderTruth(StatefulComponent[OrderState]):
             return None
         before, entered_at = order.stage, order.entered_at
         order.stage, order.entered_at, order.entered_by, order.changed_at = least, at, event.id, at
+        if before is None:
+            order.began = _where(order)
         return StageMoved(order_id, order, event, None, before, least, entered_at, split)
 
     def _tell_followed(self, move: StageMoved | None, at: int) -> None:

@@ -77,6 +77,11 @@ def test_a_later_split_adds_its_new_parcels() -> None:
     assert stages(*lines) == {"A": "queued", "P": "queued", "Q": "queued", "R": "queued"}
 
 
+def test_a_further_parcel_of_an_order_that_was_split_before_it_was_created_starts_in_the_first_stage() -> None:
+    lines = ["10:00 split parcels=P,Q", "10:01 created", "10:02 paid", "10:03 scanned A/R scan=seen"]
+    assert stages(*lines) == {"A": "created", "P": "paid", "Q": "paid", "R": "created"}
+
+
 def test_a_parcel_that_skipped_catches_up_without_the_others() -> None:
     lines = ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 accepted A/P", "10:04 queued"]
     assert stages(*lines) == {"A": "queued", "P": "accepted", "Q": "queued"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from config.settings import TimeSettings
-from events.model import AnyEvent
+from events.model import AnyEvent, Behaviour
 from tests.oracle.model import AppliedEvent
 from tests.oracle.ordering import without_duplicates
 
@@ -15,7 +15,10 @@ Log = Sequence[tuple[bytes | AnyEvent, int | None]]  # records of one partition 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedDeadLetter:
-    """A record that cannot be used: ``undecodable``, ``future`` or ``outside`` (of ``earliest`` to ``latest``)."""
+    """A record that cannot be used.
+
+    ``undecodable``, ``names nobody``, ``future`` or ``outside`` (of ``earliest`` to ``latest``).
+    """
 
     partition: str
     index: int
@@ -48,6 +51,9 @@ def _judge(partition: str, log: Log, settings: TimeSettings) -> Iterator[Applied
         event = _decoded(record)
         if event is None:
             yield ExpectedDeadLetter(partition, index, "undecodable")
+            continue
+        if isinstance(event, Behaviour) and event.order_id is None and event.customer_id is None:
+            yield ExpectedDeadLetter(partition, index, "names nobody")
             continue
         if not settings.earliest <= event.time < settings.latest:
             yield ExpectedDeadLetter(partition, index, "outside")
