@@ -21,7 +21,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format types unit bench kafka kafka-note schemas lock install clean
+.PHONY: help demo oracle test check lint format types unit bench kafka kafka-note schemas lock install clean
 
 help: ## Show this list
 	@echo "OrderPulse. Usage: make TARGET [PYTHON=/path/to/python3.11] [ARGS='...'] [JOBS=2]"
@@ -46,6 +46,10 @@ format: $(DEV) ## Format the code and repair what ruff can repair
 
 types: $(DEV) ## Type check, strict, tests included
 	$(BIN)/mypy
+
+oracle: $(DEV) ## Compare the flow with the oracle on 102,000 simulated orders (about 10 minutes)
+	ORDERPULSE_ORACLE_ORDERS=34000 ORDERPULSE_ORACLE_SEEDS=11,12,13 \
+	  $(BIN)/python -m pytest -n 1 tests/flow/test_against_oracle.py -k simulated
 
 unit: $(DEV) kafka-note ## The tests alone; ARGS go to pytest
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
