@@ -54,7 +54,7 @@ oracle: $(DEV) ## Compare the flow with the oracle on 102,000 simulated orders (
 unit: $(DEV) kafka-note ## The tests alone; ARGS go to pytest
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-bench: $(DEV) ## Measure throughput and latency on this machine
+bench: $(DEV) ## Measure the flow against a plain loop, in one run (about 4 minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 kafka: $(DEV) ## Start a real Kafka broker for development, no Docker (needs Java 17 and Maven)
