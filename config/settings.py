@@ -246,6 +246,55 @@ class RedisSettings(Struct, frozen=True):
     recent_orders: Count
 
 
+class RecoverySettings(Struct, frozen=True):
+    """Snapshots. ``interval``: between two; ``keep``: for how long older ones stay; ``files``: of a new store."""
+
+    interval: Duration
+    keep: Duration
+    files: Count
+
+
+class SupervisorSettings(Struct, frozen=True):
+    """Several processes on one machine. ``restarts``: how many within ``restart_window`` before it gives up."""
+
+    first_pause: Duration
+    longest_pause: Duration
+    restarts: Annotated[int, Meta(ge=0)]
+    restart_window: Duration
+    stop_within: Duration
+
+
+class DeadLetterLimits(Struct, frozen=True):
+    """From when on dead letters are more than an accident: ``share`` of the last ``window`` records, or in a row."""
+
+    window: Count
+    share: Thousandths
+    consecutive: Count
+    action: Literal["alert", "stop"]
+
+
+class BacklogLimits(Struct, frozen=True):
+    """From when on the flow is behind: records not read yet, or event time behind wall time."""
+
+    records: Count
+    delay: Duration
+
+
+class UnreachableLimits(Struct, frozen=True):
+    """A partition whose leader does not answer: when that is an alert, and when time goes on without it (0: never)."""
+
+    alert_after: Duration
+    leave_out_after: Duration
+
+
+class PlatformSettings(Struct, frozen=True):
+    """Limits of the platform itself."""
+
+    dead_letters: DeadLetterLimits
+    backlog: BacklogLimits
+    unreachable: UnreachableLimits
+
+
 class MetricsSettings(Struct, frozen=True):
     """Where ``/metrics``, ``/healthz`` and ``/readyz`` are served. Port 0 in a file: not at all."""
 
@@ -270,3 +319,6 @@ class Settings(Struct, frozen=True):
     kafka: KafkaSettings
     redis: RedisSettings
     metrics: MetricsSettings
+    recovery: RecoverySettings
+    supervisor: SupervisorSettings
+    platform: PlatformSettings
