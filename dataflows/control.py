@@ -1,28 +1,54 @@
 """What a run and its owner tell each other: stop, why it failed, and whether it is ready."""
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
+from sources.reader import Reader
+
+WaitingParts = Callable[[], Mapping[str, tuple[int, str]]]
+
 
 class Control:
-    """Shared by the parts of one run. The first failure is kept: Bytewax reports only that there was one."""
+    """Shared by the parts of one run. The first failure is kept: Bytewax reports only that there was one.
 
-    def __init__(self) -> None:
+    ``stop_seconds``: how long after it was asked to stop a part may still wait for a sink that is down.
+    """
+
+    def __init__(self, stop_seconds: float = 10.0) -> None:
         self._stop = Event()
+        self._stop_seconds = stop_seconds
+        self._stopped_at: float | None = None
+        self._wrap: Callable[[Reader], Reader] | None = None
         self.failure: BaseException | None = None
-        self.reading = False
+        self.reader: Reader | None = None
+        self.waiting: WaitingParts = dict
 
     def stop(self) -> None:
         """Ask the source to end after what it has read."""
+        self._stopped_at = self._stopped_at or time.monotonic()
         self._stop.set()
 
     @property
     def stopping(self) -> bool:
         """Whether the run was asked to end."""
         return self._stop.is_set()
+
+    def give_up(self) -> bool:
+        """Whether the time is over in which a part may still wait for what is down."""
+        return self._stopped_at is not None and time.monotonic() - self._stopped_at > self._stop_seconds
+
+    def wrap_readers(self, wrap: Callable[[Reader], Reader]) -> None:
+        """Have somebody watch or pace what is read."""
+        self._wrap = wrap
+
+    def adopt(self, reader: Reader) -> Reader:
+        """A reader was opened: the run is reading. Whoever owns the run closes it."""
+        self.reader = reader
+        return reader if self._wrap is None else self._wrap(reader)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -42,7 +68,14 @@ class Control:
             return False, f"failed: {self.failure}"
         if self.stopping:
             return False, "stopping"
-        return (True, "reading") if self.reading else (False, "starting")
+        if self.reader is None:
+            return False, "starting"
+        waiting = dict(self.waiting())
+        if self.reader.waiting is not None:
+            waiting["source"] = (self.reader.waiting.since_ms, self.reader.waiting.reason)
+        if waiting:
+            return False, "; ".join(f"{part} waits: {reason}" for part, (_, reason) in sorted(waiting.items()))
+        return True, "reading"
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:

@@ -1,204 +1,266 @@
-"""The deployable graph under Bytewax: source, stages of key groups, sinks. Wiring only."""
+"""The deployable graph under Bytewax: source, stages of key groups, sinks, and what is kept of them. Wiring only."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from msgspec import Struct
 
 from dataflows.control import Control
-from dataflows.intake import Delivery, Intake
+from dataflows.intake import Delivery
+from dataflows.keeping import PLACES
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
+from dataflows.placement import group_names
+from dataflows.source import EventSource, WorkerSource
+from dataflows.worker import Worker
 from events.records import Record
 from operators.heart.inputs import GroupInput, GroupOutput
-from operators.heart.key_group import KeyGroup
 from operators.heart.lateness import BEFORE_TIME
-from operators.topology import Combiner, Topology
-from sources.reader import Reader
+from operators.topology import Combiner
+from sources.reader import Input
 
-IDLE_PAUSE = timedelta(milliseconds=20)
+_RETRY: Final = timedelta(milliseconds=5)
+
+
+class Keep(Struct, frozen=True, gc=False):
+    """A group's state is to be kept at the end of this epoch, in its head and in ``place``."""
+
+    number: int
+    place: int
+
+
 Watermark = int
-Outgoing = list[Record] | Watermark
+Outgoing = list[Record] | Watermark | tuple[str, Keep]
 Keyed = tuple[str, GroupInput]
-Done = tuple[str, GroupOutput]
+Done = tuple[str, GroupOutput | Keep]
+Combined = tuple[Watermark, dict[str, dict[int, GroupInput]]]
 
 
-def group_name(number: int) -> str:
-    """The key under which Bytewax sees a key group."""
-    return f"{number:03d}"
+class Run(Struct, frozen=True):
+    """What the parts of one process's flow share. ``keeps``: there is a recovery store."""
+
+    worker: Worker
+    outlet: Outlet
+    control: Control
+    observer: Observer
+    keeps: bool
 
 
-class SourcePart(StatefulSourcePartition[Delivery, None]):
-    """Reads what is there, furthest behind in event time first, and routes it."""
+class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput | Keep, bool]):
+    """A key group as Bytewax runs it. Its state is kept by ``HeadLogic`` and ``PlaceLogic``."""
 
-    def __init__(self, reader: Reader, intake: Intake, control: Control, observer: Observer) -> None:
-        self._reader = reader
-        self._intake = intake
-        self._control = control
-        self._observer = observer
-        self._awake: datetime | None = None
-        control.reading = True
+    def __init__(self, stage: str, run: Run, *, resumed: bool) -> None:
+        self._stage = stage
+        self._run = run
+        self._resumed = resumed
+        self._early: list[GroupInput] = []
 
-    def next_batch(self) -> Iterable[Delivery]:
-        """One delivery, or none when nothing is new."""
-        with self._control.guarded():
-            if self._control.stopping or self._reader.finished:
-                raise StopIteration
-            batches = self._reader.read(self._intake.router.slowest())
-            if not batches:
-                self._awake = datetime.now(UTC) + IDLE_PAUSE
-                return ()
-            self._awake = None
-            delivery = self._intake.take(batches)
-            self._observer.delivery(delivery, self._reader, self._intake)
-            return (delivery,)
-
-    def next_awake(self) -> datetime | None:
-        """A short pause when nothing was new."""
-        return self._awake
-
-    def snapshot(self) -> None:
-        """Nothing is kept across restarts yet."""
-
-
-class EventSource(FixedPartitionedSource[Delivery, None]):
-    """One part: one reader for all partitions of the input."""
-
-    def __init__(self, build: Callable[[], SourcePart]) -> None:
-        self._build = build
-
-    def list_parts(self) -> list[str]:
-        """The one part."""
-        return ["source-0"]
-
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> SourcePart:
-        """Open the reader."""
-        return self._build()
-
-
-class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput, None]):
-    """A key group as Bytewax runs it."""
-
-    def __init__(self, group: KeyGroup, control: Control) -> None:
-        self._group = group
-        self._control = control
-
-    def on_batch(self, values: list[GroupInput]) -> tuple[Iterable[GroupOutput], bool]:
+    def on_batch(self, values: list[GroupInput]) -> tuple[Iterable[GroupOutput | Keep], bool]:
         """Take all deliveries, then apply what the watermark allows."""
-        with self._control.guarded():
+        with self._run.control.guarded():
+            if self._early:
+                self._early.extend(values)
+                return self.on_notify()
+            number = values[0].group
+            group = self._run.worker.group(self._stage, number, resumed=self._resumed)
+            if group is None:
+                self._early.extend(values)
+                return (), StatefulBatchLogic.RETAIN
             for value in values:
-                self._group.push(value)
-            return (self._group.advance(),), StatefulBatchLogic.RETAIN
+                group.push(value)
+            output = group.advance()
+            if self._run.keeps:
+                place = self._run.worker.keeper(number).announce()
+                if place is not None:
+                    return (output, Keep(number, place)), StatefulBatchLogic.RETAIN
+            return (output,), StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> None:
-        """Nothing is kept across restarts yet."""
+    def on_notify(self) -> tuple[Iterable[GroupOutput | Keep], bool]:
+        """Stored parts of the group may have come in the meantime."""
+        early, self._early = self._early, []
+        return self.on_batch(early) if early else ((), StatefulBatchLogic.RETAIN)
 
+    def notify_at(self) -> datetime | None:
+        """Soon, while stored parts are awaited."""
+        return datetime.now(UTC) + _RETRY if self._early else None
 
-class OutletPart(StatelessSinkPartition[Outgoing]):
-    """Writes records as they come."""
-
-    def __init__(self, outlet: Outlet, control: Control) -> None:
-        self._outlet = outlet
-        self._control = control
-
-    def write_batch(self, items: list[Outgoing]) -> None:
-        """All records of a batch as one write, then how far they reach."""
-        with self._control.guarded():
-            records = [record for item in items if isinstance(item, list) for record in item]
-            if records:
-                self._outlet.write(records)
-            for item in items:
-                if isinstance(item, int):
-                    self._outlet.mark(item)
+    def snapshot(self) -> bool:
+        """That the group has begun."""
+        return True
 
 
-class OutletSink(DynamicSink[Outgoing]):
-    """The outlet as Bytewax sees it."""
+class HeadLogic(StatefulBatchLogic[Keep, Keep, bytes]):
+    """Keeps the head of a group. It stands behind the sinks: what an epoch wrote is acknowledged before it is kept."""
 
-    def __init__(self, outlet: Outlet, control: Control) -> None:
-        self._outlet = outlet
-        self._control = control
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._number = 0
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> OutletPart:
-        """The same outlet for the one worker."""
-        return OutletPart(self._outlet, self._control)
+    def on_batch(self, values: list[Keep]) -> tuple[Iterable[Keep], bool]:
+        """The group's state is to be kept."""
+        self._number = values[0].number
+        return values, StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> bytes:
+        """The head; the rest is ready for the place from here on."""
+        with self._run.control.guarded():
+            outputs = self._run.outlet.settle()
+            started = self._run.observer.now()
+            head = self._run.worker.keeper(self._number).head(outputs)
+            self._run.observer.snapshot(self._number, len(head), started)
+            return head
 
 
-def build_flow(
-    plan: Topology,
-    open_source: Callable[[], tuple[Reader, Intake]],
-    outlet: Outlet,
-    control: Control,
-    observer: Observer,
-) -> Dataflow:
+class PlaceLogic(StatefulBatchLogic[Keep, Any, bytes]):
+    """Keeps what a group has laid down for one of its places."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._keep = Keep(0, 0)
+
+    def on_batch(self, values: list[Keep]) -> tuple[Iterable[Any], bool]:
+        """Something will be laid down."""
+        self._keep = values[0]
+        return (), StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> bytes:
+        """The base, or the changes of this epoch."""
+        with self._run.control.guarded():
+            return self._run.worker.keeper(self._keep.number).take(self._keep.place)
+
+
+class _Nowhere(StatelessSinkPartition[Any]):
+    def write_batch(self, items: list[Any]) -> None:
+        """Nothing comes: everything was written before."""
+
+
+class End(DynamicSink[Any]):
+    """Bytewax wants a flow to end in a sink."""
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Nowhere:
+        """One that is never told anything."""
+        return _Nowhere()
+
+
+def build_flow(run: Run, source: Input, reading: WorkerSource) -> Dataflow:
     """The graph of a topology."""
-
-    def open_part() -> SourcePart:
-        with control.guarded():
-            reader, intake = open_source()
-            return SourcePart(reader, intake, control, observer)
-
+    plan, names = run.worker.plan, group_names(run.worker.plan.environment.groups)
     flow = Dataflow("orderpulse")
-    source = op.input("source", flow, EventSource(open_part))
-    outgoing: list[Stream[Outgoing]] = [op.filter_map("refused", source, _records_of)]
+    deliveries = op.input("source", flow, EventSource(source.partitions, reading, run.control))
+    outgoing: list[Stream[Outgoing]] = [op.filter_map("refused", deliveries, _records_of)]
     inputs: dict[str, list[Stream[Keyed]]] = {
-        stage: [op.flat_map(f"{stage}_events", source, _for_stage(stage))] for stage in plan.stages
+        stage: [op.flat_map(f"{stage}_events", deliveries, _for_stage(stage, names))] for stage in plan.stages
     }
     for stage in plan.stages:
-        done = op.stateful_batch(stage, op.merge(f"{stage}_in", *inputs[stage]), _logic(plan, stage, control))
-        outgoing.append(op.filter_map(f"{stage}_records", done, lambda item: item[1].records or None))
-        combined = op.flat_map_batch(f"{stage}_combined", done, _combining(plan, stage, observer))
+        done = op.stateful_batch(stage, op.merge(f"{stage}_in", *inputs[stage]), _logic(stage, run))
+        outgoing.append(op.filter_map(f"{stage}_records", done, _outgoing))
+        combined = op.flat_map_batch(f"{stage}_combined", done, _combining(stage, run, names))
         for target in plan.feeds(stage):
-            inputs[target].append(op.flat_map(f"{stage}_to_{target}", combined, _notes_for(target)))
+            inputs[target].append(op.flat_map(f"{stage}_to_{target}", combined, _notes_for(target, names)))
         if not plan.feeds(stage):
             outgoing.append(op.filter_map(f"{stage}_watermark", combined, _watermark_of))
-    op.output("sinks", op.merge("outgoing", *outgoing), OutletSink(outlet, control))
+    written = op.flat_map_batch("sinks", op.merge("outgoing", *outgoing), _writing(run))
+    ends: list[Stream[Any]] = [written]
+    if run.keeps:
+        heads = op.stateful_batch("heads", written, _head_logic(run))
+        ends = [
+            op.stateful_batch(
+                f"place_{place}", op.filter(f"for_{place}", heads, _is_for(place)), _place_logic(place, run)
+            )
+            for place in PLACES
+        ]
+    op.output("end", op.merge("ends", *ends), End())
     return flow
-
-
-Combined = tuple[Watermark, dict[str, dict[int, GroupInput]]]
 
 
 def _records_of(delivery: Delivery) -> list[Record] | None:
     return delivery.records or None
 
 
+def _outgoing(item: Done) -> list[Record] | tuple[str, Keep] | None:
+    name, output = item
+    return (name, output) if isinstance(output, Keep) else output.records or None
+
+
 def _watermark_of(combined: Combined) -> Watermark | None:
     return combined[0] if combined[0] > BEFORE_TIME else None
 
 
-def _for_stage(stage: str) -> Callable[[Delivery], Iterable[Keyed]]:
+def _is_for(place: int) -> Callable[[tuple[str, Keep]], bool]:
+    return lambda item: item[1].place == place
+
+
+def _for_stage(stage: str, names: tuple[str, ...]) -> Callable[[Delivery], Iterable[Keyed]]:
     def keyed(delivery: Delivery) -> Iterable[Keyed]:
-        return [(group_name(number), item) for number, item in delivery.inputs[stage].items()]
+        return [(names[number], item) for number, item in delivery.inputs[stage].items()]
 
     return keyed
 
 
-def _notes_for(stage: str) -> Callable[[Combined], Iterable[Keyed]]:
+def _notes_for(stage: str, names: tuple[str, ...]) -> Callable[[Combined], Iterable[Keyed]]:
     def keyed(combined: Combined) -> Iterable[Keyed]:
-        return [(group_name(number), item) for number, item in combined[1][stage].items()]
+        return [(names[number], item) for number, item in combined[1][stage].items()]
 
     return keyed
 
 
-def _logic(plan: Topology, stage: str, control: Control) -> Callable[[Any], KeyGroupLogic]:
-    return lambda _: KeyGroupLogic(plan.key_group(stage), control)
+def _logic(stage: str, run: Run) -> Callable[[Any], KeyGroupLogic]:
+    return lambda known: KeyGroupLogic(stage, run, resumed=known is not None)
 
 
-def _combining(plan: Topology, stage: str, observer: Observer) -> Callable[[list[Done]], Iterable[Combined]]:
-    numbers = range(plan.environment.groups)
-    by_name = {group_name(number): number for number in numbers}
-    combiner = Combiner(plan, stage, numbers)
+def _head_logic(run: Run) -> Callable[[bytes | None], HeadLogic]:
+    def build(stored: bytes | None) -> HeadLogic:
+        with run.control.guarded():
+            if stored is not None:
+                run.worker.add_head(stored)
+            return HeadLogic(run)
+
+    return build
+
+
+def _place_logic(place: int, run: Run) -> Callable[[bytes | None], PlaceLogic]:
+    def build(stored: bytes | None) -> PlaceLogic:
+        with run.control.guarded():
+            if stored is not None:
+                run.worker.add_part(place, stored)
+            return PlaceLogic(run)
+
+    return build
+
+
+def _combining(stage: str, run: Run, names: tuple[str, ...]) -> Callable[[list[Done]], Iterable[Combined]]:
+    by_name = {name: number for number, name in enumerate(names)}
+    combiner = Combiner(run.worker.plan, stage, run.worker.numbers, run.worker.index)
 
     def combine(items: list[Done]) -> Iterable[Combined]:
-        outputs = [(by_name[name], output) for name, output in items]
+        outputs = [(by_name[name], output) for name, output in items if not isinstance(output, Keep)]
+        if not outputs:
+            return ()
         deliveries = combiner.combine(outputs)
-        observer.stage(stage, outputs, combiner.watermark)
+        run.observer.stage(stage, outputs, combiner.watermark)
         return ((combiner.watermark, deliveries),)
 
     return combine
+
+
+def _writing(run: Run) -> Callable[[list[Outgoing]], Iterable[tuple[str, Keep]]]:
+    """Writes records as they come, all of a batch at once, then says how far they reach; lets the rest pass."""
+    outlet = run.outlet
+
+    def write(items: list[Outgoing]) -> Iterable[tuple[str, Keep]]:
+        with run.control.guarded():
+            outlet.begin(run.worker.outputs)
+            records = [record for item in items if isinstance(item, list) for record in item]
+            if records:
+                outlet.write(records)
+            for item in items:
+                if isinstance(item, int):
+                    outlet.mark(item)
+        return [item for item in items if isinstance(item, tuple)]
+
+    return write

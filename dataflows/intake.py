@@ -1,13 +1,13 @@
-"""From a reader to deliveries: reads, routes, and puts the watermark beside what it covers."""
+"""From a reader to deliveries: judges and routes what was read, and puts the watermark beside what it covers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from events.batch import RawBatch
 from events.records import Record
 from operators.heart.inputs import Chunk, GroupInput
-from operators.heart.lateness import AFTER_TIME
+from operators.heart.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot
 from operators.heart.router import Router
 from operators.topology import SOURCE, Topology
 
@@ -34,7 +34,7 @@ class Intake:
         self._until = until
         self.router = Router(plan.environment.settings.time, plan.environment.groups, plan.routes)
         self.router.expect(partitions)
-        self._sent = self.router.watermark
+        self._sent = BEFORE_TIME
 
     def take(self, batches: Sequence[RawBatch]) -> Delivery:
         """Route what was read. Every key group hears of a watermark that moved, others only of what is theirs."""
@@ -51,26 +51,28 @@ class Intake:
             for stage, by_group in routed.chunks.items():
                 for group, chunk in by_group.items():
                     chunks[stage].setdefault(group, []).append(chunk)
-        watermark = self._watermark()
+        watermark = self.router.watermark
         moved = watermark > self._sent
         self._sent = max(self._sent, watermark)
+        ended = self._ended() if self._sent == AFTER_TIME else None
         for stage, of_stage in chunks.items():
             groups: Iterable[int] = range(self._plan.environment.groups) if moved else of_stage
             delivery.inputs[stage] = {
-                group: GroupInput(self._origin, self._sent, chunks=of_stage.get(group, ())) for group in groups
+                group: GroupInput(group, self._origin, self._sent, of_stage.get(group, ()), ended=ended)
+                for group in groups
             }
         return delivery
-
-    def _watermark(self) -> int:
-        watermark = self.router.watermark
-        ended = all(clock.watermark == AFTER_TIME for clock in self.router.clocks.values())
-        return max(watermark, self._until) if ended and self._until is not None else watermark
 
     @property
     def watermark(self) -> int:
         """How far the stages have been told that time is."""
-        return self._sent
+        return self._ended() if self._sent == AFTER_TIME else self._sent
 
-    def resume(self) -> None:
-        """After the router was restored: its watermark is the one that the stages know."""
-        self._sent = self.router.watermark
+    def _ended(self) -> int:
+        """The time that the stages go to at the end of all input."""
+        return self.router.last_applied if self._until is None else max(self.router.last_applied, self._until)
+
+    def resume(self, clocks: Mapping[str, ClockSnapshot]) -> None:
+        """Go on with the clocks of a snapshot; how far time is will be said again."""
+        self.router.restore(clocks)
+        self._sent = BEFORE_TIME

@@ -62,8 +62,7 @@ class MemoryDriver:
 
     def restore(self, snapshot: MemorySnapshot) -> None:
         """Go on from a snapshot that a driver of the same plan took."""
-        self.intake.router.restore(snapshot.clocks)
-        self.intake.resume()
+        self.intake.resume(snapshot.clocks)
         for stage, states in snapshot.groups.items():
             for group, state in zip(self.groups[stage], states, strict=True):
                 group.restore(state)

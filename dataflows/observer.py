@@ -50,6 +50,13 @@ class Observer:
             topic, _, number = partition.rpartition("/")
             metrics.set("orderpulse_source_lag_records", records, topic=topic, partition=number)
 
+    def now(self) -> int:
+        """Wall time, epoch ms."""
+        return self._now()
+
+    def snapshot(self, number: int, size: int, started: int) -> None:
+        """The state of a group was laid down."""
+
     def stage(self, stage: str, outputs: Iterable[tuple[int, GroupOutput]], watermark: int) -> None:
         """What a stage's key groups did, and what they hold now."""
         groups = self._groups.setdefault(stage, {})

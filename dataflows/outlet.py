@@ -1,7 +1,7 @@
 """Where the records of a run go: all its sinks, and the metrics that count them."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from events.records import AlertRecord, DeadLetterRecord, DiffRecord, HoldRecord, Record, Step
@@ -10,33 +10,69 @@ from sinks.sink import Sink, SinkError
 
 
 class Outlet:
-    """Writes every record to every sink; each keeps what is for it."""
+    """Writes every record to every sink; each keeps what is for it.
+
+    ``mark`` is told how far in event time everything was written.
+    """
+
+    first: Mapping[str, int] | None = None
+    """Where the sinks stood before the first run on a recovery store, for a start that finds nothing kept yet."""
 
     def __init__(self, sinks: Sequence[Sink], metrics: Metrics, mark: Callable[[int], None] | None = None) -> None:
         self._sinks = sinks
         self._metrics = metrics
         self._mark = mark
+        self._begun = False
+        self._positions: dict[str, int] | None = None
         self._open_alerts: Counter[str] = Counter()
         self._failures: list[SinkError] = []
         self._closed = False
 
+    def begin(self, stored: Callable[[], Mapping[str, int] | None]) -> None:
+        """Once, before the first record: have the sinks leave out what an earlier run wrote behind its last snapshot.
+
+        ``stored`` gives the positions of that snapshot. Raises SinkError.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        positions = stored()
+        if positions is None:
+            positions = self.first
+        if positions is not None:
+            for sink in self._sinks:
+                self._guarded(sink, lambda sink=sink: sink.resume(positions))  # type: ignore[misc]
+
     def write(self, records: Sequence[Record]) -> None:
         """Hand records to all sinks; raises SinkError."""
+        self._positions = None
         for sink in self._sinks:
-            name = type(sink).__name__
             start = perf_counter()
-            try:
-                sink.write(records)
-            except SinkError as error:
-                self._note_failure(name, error)
-                raise
-            self._metrics.observe("orderpulse_sink_write_seconds", perf_counter() - start, sink=name)
+            self._guarded(sink, lambda sink=sink: sink.write(records))  # type: ignore[misc]
+            self._metrics.observe("orderpulse_sink_write_seconds", perf_counter() - start, sink=type(sink).__name__)
         self._count(records)
 
+    def settle(self) -> dict[str, int]:
+        """Wait until all is acknowledged; returns where the sinks stand then. Raises SinkError."""
+        if self._positions is None:
+            found: dict[str, int] = {}
+            for sink in self._sinks:
+                self._guarded(sink, sink.flush)
+                self._guarded(sink, lambda sink=sink: found.update(sink.positions()))  # type: ignore[misc]
+            self._positions = found
+        return self._positions
+
     def mark(self, watermark: int) -> None:
-        """All records up to this watermark (epoch ms) have been handed over."""
+        """All records up to this watermark (epoch ms) have been handed over. Raises SinkError."""
+        for sink in self._sinks:
+            sink.passed(watermark)
         if self._mark is not None:
             self._mark(watermark)
+
+    def waiting(self) -> dict[str, tuple[int, str]]:
+        """The sinks that stand still now: since when (epoch ms) and why. From any thread."""
+        found = {type(sink).__name__: sink.waiting for sink in self._sinks}
+        return {name: (each.since_ms, each.reason) for name, each in found.items() if each is not None}
 
     def close(self) -> None:
         """Flush and close all sinks; the first error is raised after all were tried."""
@@ -46,12 +82,18 @@ class Outlet:
         errors = []
         for sink in self._sinks:
             try:
-                sink.close()
+                self._guarded(sink, sink.close)
             except SinkError as error:
-                self._note_failure(type(sink).__name__, error)
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    def _guarded(self, sink: Sink, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except SinkError as error:
+            self._note_failure(type(sink).__name__, error)
+            raise
 
     def _note_failure(self, sink: str, error: SinkError) -> None:
         """Count an error once: a sink that has failed raises the same one again when it is closed."""

@@ -1,42 +1,56 @@
-"""One run of the flow: opens what it needs, runs it under Bytewax, closes it, and says what happened."""
+"""One run of the flow, or one process of it: opens what it needs, runs it under Bytewax, says what happened."""
 
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
+import msgspec
+from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 from msgspec import Struct
 
 from config.settings import Settings
+from dataflows.child import kept_in_bounds, supervisor
 from dataflows.control import Control
-from dataflows.flow import build_flow
-from dataflows.intake import Intake
+from dataflows.flow import Run, build_flow
+from dataflows.keeping import least
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
+from dataflows.source import WorkerSource
+from dataflows.store import Manifest, open_store
+from dataflows.worker import Worker
 from operators.heart.component import Environment
 from operators.topology import Topology, topology
-from sinks.files import FileSink
+from sinks.files import FileSink, mend, prepare_directory
 from sinks.health import HealthServer
 from sinks.kafka import KafkaSink
 from sinks.metrics import Metrics
 from sinks.read_model import ReadModelSink
 from sinks.sink import Sink
-from sources.files import FileReader
-from sources.kafka import KafkaReader
-from sources.reader import Reader
+from sources.clock import SteadyClock
+from sources.files import FileInput
+from sources.kafka import KafkaInput
+from sources.kafka_reader import KafkaReader
+from sources.reader import Input, Reader
 
 KAFKA: Literal["kafka"] = "kafka"
 # Almost all that a run makes is freed by reference counting; at Python's own thresholds the collector walks the state
 # of open orders again and again and finds nothing.
 _COLLECT_AFTER = (10_000, 20, 100)
+# Where the sinks stood before the first run on a store, by process.
+_FIRST: Final = "outputs-*.json"
 
 
 class RunPlan(Struct, frozen=True):
-    """What to read, where to write. ``bounded``: Kafka input ends where the topics end at the start of the run."""
+    """What to read, where to write. ``bounded``: Kafka input ends where the topics end at the start of the run.
+
+    ``process_id`` and ``addresses``: this is one of ``len(addresses)`` processes. ``recovery``: the store.
+    """
 
     settings: Settings
     inputs: Sequence[Path] | Literal["kafka"]
@@ -46,6 +60,14 @@ class RunPlan(Struct, frozen=True):
     bounded: bool = False
     until: int | None = None
     serve: bool = True
+    process_id: int | None = None
+    addresses: tuple[str, ...] = ()
+    recovery: Path | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many processes share the run."""
+        return len(self.addresses) or 1
 
 
 class Summary(Struct, frozen=True):
@@ -70,6 +92,22 @@ def environment_of(settings: Settings, *, read_model: bool) -> Environment:
     return Environment(settings, settings.key_groups, hash_key, read_model)
 
 
+def topology_of(plan: RunPlan, source: Input) -> Topology:
+    """The stages of a plan, shared by its processes; those without a partition of the input send no events."""
+    environment = environment_of(plan.settings, read_model=plan.redis)
+    return topology(environment, sources=min(plan.workers, len(source.partitions)), workers=plan.workers)
+
+
+def manifest_of(plan: RunPlan, stages: Topology, source: Input) -> Manifest:
+    """What a recovery store of this plan belongs to."""
+    return Manifest(
+        key_groups=plan.settings.key_groups,
+        stages={name: tuple(part.name for part in parts) for name, parts in stages.stages.items()},
+        input="kafka" if plan.inputs == KAFKA else "files",
+        partitions=tuple(source.partitions),
+    )
+
+
 def execute(
     plan: RunPlan,
     *,
@@ -81,27 +119,43 @@ def execute(
 ) -> Summary:
     """Run to the end of the input, or until the control stops it. ``wrap_reader`` may watch or pace what is read.
 
-    Raises the first error that a part of the run raised: SourceError, SinkError, HealthServerError and others.
+    Raises the first error that a part of the run raised: SourceError, SinkError, StoreError, HealthServerError and
+    others.
     """
-    control = control or Control()
+    control = control or Control(plan.settings.supervisor.stop_within / 2000)
     metrics = metrics or Metrics()
-    observer = Observer(metrics, wall_clock)
-    stages = topology(environment_of(plan.settings, read_model=plan.redis))
+    clock = SteadyClock()
+    observer = Observer(metrics, clock.now)
+    if wrap_reader is not None:
+        control.wrap_readers(wrap_reader)
     began = time.monotonic()
-    # Inputs are opened first: a mistyped path must not leave an empty output directory behind.
-    source = open_reader(plan)
-    reader = wrap_reader(source) if wrap_reader is not None else source
-    outlet = Outlet([], metrics)
-    try:
-        outlet = open_outlet(plan, observer, metrics, extra_sinks)
-        _serve_and_run(plan, stages, reader, outlet, control, observer, metrics, on_serving)
-        outlet.close()
-        if isinstance(source, KafkaReader):
-            # Only now, when the sinks have acknowledged everything, may a run that starts at "committed" go on here.
-            source.commit()
-    finally:
-        reader.close()
-        outlet.close()
+    with ExitStack() as open_things:
+        # Inputs are opened first: a mistyped path must not leave an empty output directory behind.
+        source = open_input(plan, clock)
+        open_things.callback(source.close)
+        worker = Worker(topology_of(plan, source), plan.process_id or 0)
+        going_on = False
+        if plan.recovery is not None:
+            stages = manifest_of(plan, worker.plan, source)
+            store = open_things.enter_context(open_store(plan.recovery, stages, plan.settings.recovery.files))
+            going_on = goes_on(plan.recovery, is_new=store.is_new)
+        outlet = open_outlet(plan, observer, metrics, extra_sinks, control, going_on=going_on)
+        try:
+            _run(
+                plan,
+                Run(worker, outlet, control, observer, keeps=plan.recovery is not None),
+                source,
+                metrics,
+                on_serving,
+            )
+            outlet.close()
+            if isinstance(control.reader, KafkaReader):
+                # Only now that the sinks have acknowledged everything may a run that starts at "committed" go on here.
+                control.reader.commit()
+        finally:
+            if control.reader is not None:
+                control.reader.close()
+            outlet.close()
     return Summary(
         events=observer.events,
         duplicates=observer.duplicates,
@@ -112,22 +166,49 @@ def execute(
     )
 
 
-def open_reader(plan: RunPlan) -> Reader:
-    """The reader of a plan's input; raises SourceError."""
-    if plan.inputs != KAFKA:
-        return FileReader([Path(path) for path in plan.inputs])
+def open_input(plan: RunPlan, clock: SteadyClock) -> Input:
+    """The input of a plan; raises SourceError."""
     kafka = plan.settings.kafka
+    if plan.inputs != KAFKA:
+        paths = [Path(path) for path in plan.inputs]
+        # Their dead letters go to a topic that exists.
+        return FileInput(paths, topic=kafka.topics.orders) if plan.output == KAFKA else FileInput(paths)
     topics = (kafka.topics.orders, kafka.topics.behaviour, kafka.topics.actions)
-    return KafkaReader(kafka, topics, start=kafka.start, bounded=plan.bounded, now=wall_clock)
+    return KafkaInput(kafka, topics, start=kafka.start, bounded=plan.bounded, clock=clock)
 
 
-def open_outlet(plan: RunPlan, observer: Observer, metrics: Metrics, extra_sinks: Sequence[Sink]) -> Outlet:
+def goes_on(store: Path, *, is_new: bool) -> bool:
+    """Whether a run on this store goes on with outputs that an earlier one began."""
+    return not is_new or any(store.glob(_FIRST))
+
+
+def prepare_outputs(plan: RunPlan, *, going_on: bool) -> None:
+    """Have the output directory ready, once, before any process of the run begins. Raises SinkError."""
+    if isinstance(plan.output, Path):
+        if going_on:
+            mend(plan.output)
+        else:
+            prepare_directory(plan.output, overwrite=plan.overwrite)
+
+
+def open_outlet(
+    plan: RunPlan,
+    observer: Observer,
+    metrics: Metrics,
+    extra_sinks: Sequence[Sink],
+    control: Control,
+    *,
+    going_on: bool,
+) -> Outlet:
     """The sinks of a plan; raises SinkError."""
     sinks: list[Sink] = []
     if plan.output == KAFKA:
-        sinks.append(KafkaSink(plan.settings.kafka))
+        sinks.append(KafkaSink(plan.settings.kafka, patient=going_on, give_up=control.give_up))
     elif isinstance(plan.output, Path):
-        sinks.append(FileSink(plan.output, overwrite=plan.overwrite))
+        if supervisor() is None:
+            prepare_outputs(plan, going_on=going_on)
+        part = plan.process_id if plan.workers > 1 else None
+        sinks.append(FileSink(plan.output, resume=True, part=part, give_up=control.give_up))
     mark = None
     if plan.redis:
         read_model = ReadModelSink(plan.settings.redis)
@@ -137,32 +218,60 @@ def open_outlet(plan: RunPlan, observer: Observer, metrics: Metrics, extra_sinks
             counts = {"events": observer.events, "late": observer.late, "duplicates": observer.duplicates}
             read_model.mark(watermark, wall_clock(), counts)
 
-    return Outlet([*sinks, *extra_sinks], metrics, mark)
+    outlet = Outlet([*sinks, *extra_sinks], metrics, mark)
+    control.waiting = outlet.waiting
+    if plan.recovery is not None:
+        outlet.first = _first_positions(plan, outlet)
+    return outlet
 
 
-def _serve_and_run(
+def _first_positions(plan: RunPlan, outlet: Outlet) -> Mapping[str, int]:
+    """Where the sinks stood before anything was written for this store, noted down before it is.
+
+    A run that is killed before its first snapshot has written records that no snapshot knows of.
+    """
+    assert plan.recovery is not None
+    noted = [msgspec.json.decode(path.read_bytes(), type=dict[str, int]) for path in plan.recovery.glob(_FIRST)]
+    if noted:
+        return least(noted)
+    positions = outlet.settle()
+    path = plan.recovery / _FIRST.replace("*", str(plan.process_id or 0))
+    beside = path.with_suffix(".new")
+    beside.write_bytes(msgspec.json.encode(positions))
+    beside.replace(path)
+    return positions
+
+
+def _run(
     plan: RunPlan,
-    stages: Topology,
-    reader: Reader,
-    outlet: Outlet,
-    control: Control,
-    observer: Observer,
+    run: Run,
+    source: Input,
     metrics: Metrics,
     on_serving: Callable[[int], None] | None,
 ) -> None:
-    def open_source() -> tuple[Reader, Intake]:
-        return reader, Intake(stages, reader.partitions, until=plan.until)
-
-    flow = build_flow(stages, open_source, outlet, control, observer)
+    control = run.control
+    reading = WorkerSource(source, run.worker, control, run.observer, until=plan.until)
+    flow = build_flow(run, source, reading)
     server = None
     address = plan.settings.metrics
     if plan.serve and address.port:
-        server = HealthServer(address.host, address.port, metrics, control.readiness)
+        server = HealthServer(address.host, address.port + (plan.process_id or 0), metrics, control.readiness)
         if on_serving is not None:
             on_serving(server.port)
+    stop_within = plan.settings.supervisor.stop_within / 1000
     try:
-        with control.stopped_by_signals(), _patient_collector():
-            cli_main(flow)  # type: ignore[no-untyped-call]
+        with (
+            control.stopped_by_signals(),
+            kept_in_bounds(stop_within, begun=lambda: control.reader is not None),
+            _patient_collector(),
+        ):
+            cli_main(
+                flow,
+                process_id=plan.process_id,
+                addresses=list(plan.addresses) or None,
+                epoch_interval=timedelta(milliseconds=plan.settings.recovery.interval),
+                recovery_config=_recovery(plan),
+            )  # type: ignore[no-untyped-call]
     except BaseException:
         # Bytewax wraps the error and loses its text; the first one is what the owner wants to read.
         if control.failure is not None:
@@ -171,6 +280,12 @@ def _serve_and_run(
     finally:
         if server is not None:
             server.close()
+
+
+def _recovery(plan: RunPlan) -> RecoveryConfig | None:
+    if plan.recovery is None:
+        return None
+    return RecoveryConfig(plan.recovery, backup_interval=timedelta(milliseconds=plan.settings.recovery.keep))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from operators.heart.inputs import GroupInput, GroupOutput
 from operators.heart.key_group import KeyGroup
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import Note
-from operators.heart.router import Route, routes_by_type
+from operators.heart.router import Route, keys_in, routes_by_type
 from operators.registry import components_of
 
 SOURCE: Final = "source"
@@ -39,7 +39,7 @@ FEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "alerts": (),
 }
 _ORDERS: Final = Route("orders", "order")
-_BEHAVIOUR: Final = Route("signals", "customer", Route("entities", "customer"))
+_BEHAVIOUR: Final = Route("signals", "order", otherwise=Route("entities", "customer"))
 ROUTES: Final[Mapping[type[Event], Route]] = {
     OrderCreated: _ORDERS,
     OrderStage: _ORDERS,
@@ -84,7 +84,7 @@ class Topology(Struct, frozen=True):
 
     def key_group(self, stage: str) -> KeyGroup:
         """A new key group of a stage."""
-        return KeyGroup(stage, self.stages[stage], self.environment, self.origins(stage))
+        return KeyGroup(stage, self.stages[stage], self.environment, self.origins(stage), keys_in(stage, ROUTES))
 
 
 def topology(environment: Environment, *, sources: int = 1, workers: int = 1) -> Topology:
@@ -130,4 +130,7 @@ class Combiner:
 
     def _deliveries(self, by_group: Mapping[int, list[Note]], advanced: bool) -> dict[int, GroupInput]:
         targets: Iterable[int] = range(self._all) if advanced else by_group
-        return {target: GroupInput(self._origin, self.watermark, notes=by_group.get(target, ())) for target in targets}
+        return {
+            target: GroupInput(target, self._origin, self.watermark, notes=by_group.get(target, ()))
+            for target in targets
+        }

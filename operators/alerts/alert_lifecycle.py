@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from config.texts import load_texts
 from events.model import AlertAcknowledged
@@ -13,19 +13,25 @@ from operators.heart.component import Context, Environment, Handler, StatefulCom
 from operators.heart.messages import AlertStep
 
 
-class OpenAlert(Struct, gc=False):
+class OpenAlert(Struct, gc=False, array_like=True):
     """An alert that has not ended: its latest step."""
 
     latest: AlertRecord
     acknowledged: bool = False
 
 
-class AlertLifecycle(StatefulComponent[OpenAlert]):
-    """Turns the steps that detectors decide into records; state per episode, from opened until resolved."""
+class OpenAlerts(Struct, gc=False, array_like=True):
+    """The open alerts of one entity by their episodes."""
+
+    episodes: dict[str, OpenAlert] = field(default_factory=dict)
+
+
+class AlertLifecycle(StatefulComponent[OpenAlerts]):
+    """Turns the steps that detectors decide into records; state per entity, from opened until resolved."""
 
     name: ClassVar[str] = "alert_lifecycle"
     stage: ClassVar[str] = "alerts"
-    state_type: ClassVar[type[Any]] = OpenAlert
+    state_type: ClassVar[type[Any]] = OpenAlerts
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -42,7 +48,10 @@ class AlertLifecycle(StatefulComponent[OpenAlert]):
 
     def on_step(self, step: AlertStep, at: int) -> None:
         """A detector opened, updated or resolved an alert."""
-        alert = self.states.get(step.episode)
+        alerts = self.states.get(step.key)
+        if alerts is None:
+            alerts = self.states[step.key] = OpenAlerts()
+        alert = alerts.episodes.get(step.episode)
         number = 1 if alert is None else alert.latest.step_number + 1
         record = AlertRecord(
             id=f"{step.episode}#{number}",
@@ -63,16 +72,19 @@ class AlertLifecycle(StatefulComponent[OpenAlert]):
             text=self._texts.of(step),
         )
         if step.step == "resolved":
-            self.states.pop(step.episode, None)
+            alerts.episodes.pop(step.episode, None)
+            if not alerts.episodes:
+                del self.states[step.key]
         elif alert is None:
-            self.states[step.episode] = OpenAlert(record)
+            alerts.episodes[step.episode] = OpenAlert(record)
         else:
             alert.latest = record
         self.context.emit(record)
 
     def on_acknowledged(self, event: AlertAcknowledged, at: int) -> None:
         """A person has read it. Twice is once; an alert that has ended needs nobody any more."""
-        alert = self.states.get(event.episode)
+        alerts = self.states.get(f"{event.entity_type}:{event.entity_id}")
+        alert = alerts.episodes.get(event.episode) if alerts is not None else None
         if alert is None or alert.acknowledged:
             return
         alert.acknowledged = True

@@ -11,7 +11,7 @@ from operators.heart.component import Environment, Handler, StatefulComponent
 from operators.heart.messages import HoldWanted
 
 
-class Hold(Struct, gc=False):
+class Hold(Struct, gc=False, array_like=True):
     """An order's hold. ``released`` names the episodes that a review has already decided about."""
 
     status: HoldStatus
@@ -40,9 +40,9 @@ class Holds(StatefulComponent[Hold]):
 
     def on_wanted(self, note: HoldWanted, at: int) -> None:
         """A detector wants the order held; a cause that is known, or was reviewed, changes nothing."""
-        hold = self.states.get(note.order_id)
+        hold = self.states.get(note.key)
         if hold is None:
-            hold = self.states[note.order_id] = Hold("released", 0)
+            hold = self.states[note.key] = Hold("released", 0)
         known = any(cause.episode == note.episode for cause in hold.causes)
         if known or note.episode in hold.released or hold.status == "confirmed":
             return
@@ -59,7 +59,7 @@ class Holds(StatefulComponent[Hold]):
         self._end(event, "confirmed", at)
 
     def _end(self, event: ReviewReleased | ReviewConfirmed, status: HoldStatus, at: int) -> None:
-        hold = self.states.get(event.order_id)
+        hold = self.states.get(f"order:{event.order_id}")
         if hold is None or hold.status in ("released", status):
             return
         hold.status = status

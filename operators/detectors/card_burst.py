@@ -56,7 +56,7 @@ class KeyUses(Component):
                 )
 
 
-class Use(Struct, gc=False):
+class Use(Struct, gc=False, array_like=True):
     """An order's latest use of a key.
 
     ``since`` and ``since_same``: since when the order has been in the window of either variant without a gap.
@@ -68,7 +68,7 @@ class Use(Struct, gc=False):
     since_same: int
 
 
-class Burst(Struct, gc=False):
+class Burst(Struct, gc=False, array_like=True):
     """An open alert: ``orders`` in order of joining."""
 
     opened_at: int
@@ -76,7 +76,7 @@ class Burst(Struct, gc=False):
     event_id: str
 
 
-class Key(Struct, gc=False):
+class Key(Struct, gc=False, array_like=True):
     """A risk key. ``uses``: order -> its latest use, oldest first. ``bursts``: variant -> open alert.
 
     A variant is ``any_amount``, or ``same_amount/<amount>``.
@@ -105,7 +105,6 @@ class CardBurst(StatefulComponent[Key]):
         limits = [limit for limit in (self._any, self._same) if limit is not None]
         self._widest = max(self._any_window, self._same_window)
         self._fewest = min((limit.count for limit in limits), default=0)
-        self._swept = 0
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -119,11 +118,10 @@ class CardBurst(StatefulComponent[Key]):
 
     def on_used(self, note: KeyUsed, at: int) -> None:
         """An order uses a key: it may complete a burst, join one, or only stay longer in the window."""
-        if at - self._swept > self._widest:
-            self._sweep(at)
         key = self.states.get(note.key)
         if key is None:
             key = self.states[note.key] = Key()
+            self.context.arm(note.key, at + self._widest + 1)
         uses = key.uses
         before = uses.pop(note.order_id, None)
         since = before.since if before is not None and at - before.time <= self._any_window else at
@@ -135,7 +133,7 @@ class CardBurst(StatefulComponent[Key]):
                 self._judge(note, key, variant, limit, at)
 
     def on_timer(self, key: str, due: int) -> None:
-        """A use has left the window: the bursts of the key that have become too small resolve."""
+        """A use has left the window: bursts that have become too small resolve, a key that nobody uses is dropped."""
         state = self.states.get(key)
         if state is None:
             return
@@ -148,6 +146,10 @@ class CardBurst(StatefulComponent[Key]):
             else:
                 self._send(key, variant, limit, burst, "resolved", due, "window_passed")
                 del state.bursts[variant]
+        if state.uses:
+            self.context.arm(key, _last(state.uses) + self._widest + 1)
+        elif not state.bursts:
+            del self.states[key]
 
     def _judge(self, note: KeyUsed, key: Key, variant: str, limit: BurstLimit, at: int) -> None:
         burst = key.bursts.get(variant)
@@ -181,14 +183,6 @@ class CardBurst(StatefulComponent[Key]):
         """The first millisecond at which fewer than ``count`` orders are left; in the past when that is so already."""
         times = [use.time for _, use in _of(uses, variant)]
         return times[-limit.count] + limit.window + 1 if len(times) >= limit.count else 0
-
-    def _sweep(self, at: int) -> None:
-        """Drop keys that nobody used for a while; only memory depends on when this happens."""
-        self._swept = at
-        oldest = at - self._widest
-        stale = [name for name, key in self.states.items() if not key.bursts and _last(key.uses) < oldest]
-        for name in stale:
-            del self.states[name]
 
     def _hold_all(self, key: str, variant: str, burst: Burst, orders: list[str], at: int) -> None:
         if self._hold:
@@ -254,4 +248,4 @@ def _of(uses: Mapping[str, Use], variant: str) -> Iterator[tuple[str, Use]]:
 
 
 def _last(uses: dict[str, Use]) -> int:
-    return next(reversed(uses.values())).time if uses else 0
+    return next(reversed(uses.values())).time

@@ -11,7 +11,7 @@ from operators.orders.order_state import IllegalMove, OrderForgotten, StageMoved
 from operators.orders.state_machine import StateMachine
 
 
-class Illegal(Struct, gc=False):
+class Illegal(Struct, gc=False, array_like=True):
     """An open alert of one order.
 
     ``opened_by`` is the id of the event that opened it, ``moves`` counts its illegal moves, ``evidence`` speaks of the

@@ -35,13 +35,12 @@ class StageLimits:
         return self._common[stage]
 
 
-class Watch(Struct, gc=False):
+class Watch(Struct, gc=False, array_like=True):
     """One running limit. ``opened_at`` is 0 and ``level`` empty until it alerts.
 
     ``known_from``: when the unit came to be; nothing is said of it before that, even if its clock started earlier.
     """
 
-    order_id: str
     subject: str
     since: int
     deadline: int
@@ -52,14 +51,21 @@ class Watch(Struct, gc=False):
     opened_at: int = 0
 
 
-class LimitDetector(StatefulComponent[Watch]):
-    """Watches one deadline per unit; a unit is an order id, or ``<order id>/<parcel id>``.
+class Watches(Struct, gc=False, array_like=True):
+    """The running limits of an order: its own, and those of its parcels by their ids."""
+
+    order: Watch | None = None
+    parcels: dict[str, Watch] | None = None
+
+
+class LimitDetector(StatefulComponent[Watches]):
+    """Watches one deadline per unit: an order as a whole (no parcel id), or one of its parcels.
 
     Subclasses say when a watch starts and ends. A deadline ``D`` is judged after all events of ``D``: the timer is due
     at ``D + 1`` and the record carries ``D``.
     """
 
-    state_type: ClassVar[type[Any]] = Watch
+    state_type: ClassVar[type[Any]] = Watches
     rule: ClassVar[str]
     breach_level: ClassVar[str] = "breach"
 
@@ -69,54 +75,79 @@ class LimitDetector(StatefulComponent[Watch]):
         self._lead = lead
 
     def _start(
-        self, unit: str, order_id: str, subject: str, since: int, limit: int, event_id: str, known_from: int
+        self, order_id: str, parcel: str | None, subject: str, since: int, limit: int, event_id: str, known_from: int
     ) -> None:
         """Run a limit from ``since`` on; a watch that the unit had before must have been ended."""
         deadline = since + limit
         reminder = deadline - self._lead if self._lead is not None and self._lead < limit else deadline
-        self.states[unit] = Watch(order_id, subject, since, deadline, reminder, event_id, known_from)
-        self.context.arm(unit, max(reminder, known_from) + 1)
+        watch = Watch(subject, since, deadline, reminder, event_id, known_from)
+        watches = self.states.get(order_id)
+        if watches is None:
+            watches = self.states[order_id] = Watches()
+        if parcel is None:
+            watches.order = watch
+        else:
+            watches.parcels = watches.parcels or {}
+            watches.parcels[parcel] = watch
+        self.context.arm(order_id, max(reminder, known_from) + 1)
 
-    def _end(self, unit: str, reason: str, at: int) -> None:
+    def _end(self, order_id: str, parcel: str | None, reason: str, at: int) -> None:
         """Stop watching; an open alert resolves."""
-        watch = self.states.pop(unit, None)
+        watches = self.states.get(order_id)
+        if watches is None:
+            return
+        if parcel is None:
+            watch, watches.order = watches.order, None
+        else:
+            watch = watches.parcels.pop(parcel, None) if watches.parcels is not None else None
+        if watches.order is None and not watches.parcels:
+            del self.states[order_id]
         if watch is not None and watch.level:
-            self._send(unit, watch, "resolved", at, reason)
+            self._send(order_id, parcel, watch, "resolved", at, reason)
 
     def on_timer(self, key: str, due: int) -> None:
-        """Open or raise the alert for what is due, with all events before ``due`` applied; else wake up later."""
-        watch = self.states.get(key)
-        if watch is None:
+        """Judge all of the order's watches."""
+        watches = self.states.get(key)
+        if watches is None:
             return
+        if watches.order is not None:
+            self._judge(key, None, watches.order, due)
+        if watches.parcels is not None:
+            for parcel, watch in sorted(watches.parcels.items()):
+                self._judge(key, parcel, watch, due)
+
+    def _judge(self, order_id: str, parcel: str | None, watch: Watch, due: int) -> None:
+        """Open or raise the alert for what is due, with all events before ``due`` applied; else wake up later."""
         now = due - 1
         if now >= watch.deadline and now >= watch.known_from:
             if watch.level != self.breach_level:
-                self._raise(key, watch, self.breach_level, now)
+                self._raise(order_id, parcel, watch, self.breach_level, now)
             return
         if now >= watch.reminder and now >= watch.known_from and not watch.level:
-            self._raise(key, watch, "reminder", now)
+            self._raise(order_id, parcel, watch, "reminder", now)
         ripe = watch.deadline if watch.level else watch.reminder
-        self.context.arm(key, max(ripe, watch.known_from) + 1)
+        self.context.arm(order_id, max(ripe, watch.known_from) + 1)
 
-    def _raise(self, unit: str, watch: Watch, level: str, at: int) -> None:
+    def _raise(self, order_id: str, parcel: str | None, watch: Watch, level: str, at: int) -> None:
         first = not watch.level
         watch.level = level
         if first:
             watch.opened_at = at
         reason = "limit_near" if level == "reminder" else "limit_exceeded"
-        self._send(unit, watch, "opened" if first else "updated", at, reason)
+        self._send(order_id, parcel, watch, "opened" if first else "updated", at, reason)
 
-    def _send(self, unit: str, watch: Watch, step: Any, at: int, reason: str) -> None:
+    def _send(self, order_id: str, parcel: str | None, watch: Watch, step: Any, at: int, reason: str) -> None:
+        unit = order_id if parcel is None else f"{order_id}/{parcel}"
         self._alerts.step(
             step,
             at,
             origin=unit,
-            entity=("order" if unit == watch.order_id else "parcel", unit),
+            entity=("order" if parcel is None else "parcel", unit),
             opened_at=watch.opened_at,
             severity=SEVERITY[watch.level],
             level=watch.level,
             reason=reason,
-            orders=(watch.order_id,),
+            orders=(order_id,),
             evidence={
                 "subject": watch.subject,
                 "since": watch.since,

@@ -10,7 +10,7 @@ from operators.heart.component import Alerts, Context, Environment, Handler, Sta
 from operators.heart.messages import CustomerOrder
 
 
-class Group(Struct, gc=False):
+class Group(Struct, gc=False, array_like=True):
     """Orders that may ship together, in order of joining. ``opened_at`` is 0 while there is no alert;
     ``opened_by`` is the event that opened it, ``event_id`` the latest.
     """
@@ -22,7 +22,7 @@ class Group(Struct, gc=False):
     event_id: str = ""
 
 
-class Customer(Struct, gc=False):
+class Customer(Struct, gc=False, array_like=True):
     """A customer's groups by address key, and the address of each order that is in one."""
 
     groups: dict[str, Group] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class NoProgress(LimitDetector):
         if order.stage is None:
             return
         stage = self._machine.stages[order.stage]
-        self._end(fact.order_id, "cancelled" if stage.cancels else "moved_on", at)
+        self._end(fact.order_id, None, "cancelled" if stage.cancels else "moved_on", at)
         if not stage.terminal:
             limit = max(self._floor, self._limits.of(order.category, order.stage) or 0)
-            self._start(fact.order_id, fact.order_id, order.stage, at, limit, fact.event.id, at)
+            self._start(fact.order_id, None, order.stage, at, limit, fact.event.id, at)

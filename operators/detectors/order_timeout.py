@@ -39,11 +39,11 @@ class OrderTimeout(LimitDetector):
             return
         stage = self._machine.stages[fact.after]
         if stage.cancels:
-            self._end(fact.order_id, "cancelled", at)
+            self._end(fact.order_id, None, "cancelled", at)
         elif stage.handled:
-            self._end(fact.order_id, "moved_on", at)
+            self._end(fact.order_id, None, "moved_on", at)
         elif stage.terminal:
-            self._end(fact.order_id, "closed", at)
+            self._end(fact.order_id, None, "closed", at)
         elif self._machine.pays(fact.before, fact.after) and fact.order_id not in self.states:
             limit = self._by_category.get(fact.order.category, self._limit)
-            self._start(fact.order_id, fact.order_id, "handling", at, limit, fact.event.id, at)
+            self._start(fact.order_id, None, "handling", at, limit, fact.event.id, at)

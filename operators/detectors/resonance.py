@@ -16,7 +16,7 @@ SHOWN_SIGNALS = 50
 SEVERITY: dict[str, Severity] = {"orange": "warning", "lock": "critical"}
 
 
-class Sign(Struct, gc=False):
+class Sign(Struct, gc=False, array_like=True):
     """One occurrence of a signal; ``weight`` in thousandths."""
 
     time: int
@@ -25,7 +25,7 @@ class Sign(Struct, gc=False):
     event_id: str
 
 
-class Resonant(Struct, gc=False):
+class Resonant(Struct, gc=False, array_like=True):
     """The signals of one order. ``total`` is the sum over ``signs``; ``level`` is empty while there is no alert."""
 
     signs: list[Sign] = field(default_factory=list)
@@ -57,7 +57,6 @@ class Resonance(StatefulComponent[Resonant]):
             "urgency_words": tuple(_folded(word) for word in settings.urgency_words),
             "rating_threat": tuple(_folded(word) for word in settings.rating_threat_words),
         }
-        self._swept = 0
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -122,12 +121,15 @@ class Resonance(StatefulComponent[Resonant]):
             self.states[note.key] = Resonant(closed=True)
 
     def on_timer(self, key: str, due: int) -> None:
-        """Signals have left the window of an order with an open alert."""
+        """Signals have left the window: an open alert may fall or end, and what nobody needs is dropped."""
         state = self.states.get(key)
-        if state is None or not state.level:
+        if state is None:
             return
         self._forget(state, due - self._window)
-        self._judge(key, state, due)
+        if state.level:
+            self._judge(key, state, due)
+        elif not state.closed and state.device is None and state.paid_at is None:
+            self._keep_while_needed(key, state, due)
 
     def _signal(self, order_id: str, event: BehaviourSignal, at: int) -> None:
         names: tuple[str, ...] = ()
@@ -201,28 +203,19 @@ class Resonance(StatefulComponent[Resonant]):
             self._alerts.hold(order_id, episode, at, order_id)
 
     def _state(self, order_id: str, at: int) -> Resonant:
-        if at - self._swept > self._window:
-            self._sweep(at)
         state = self.states.get(order_id)
         if state is None:
             state = self.states[order_id] = Resonant()
+            self.context.arm(order_id, at + self._window + 1)
         return state
 
-    def _sweep(self, at: int) -> None:
-        """Drop what is known only from signals that have left the window; only memory depends on when this happens."""
-        self._swept = at
-        oldest = at - self._window
-        stale = [
-            order_id
-            for order_id, state in self.states.items()
-            if not state.level
-            and not state.closed
-            and state.device is None
-            and state.paid_at is None
-            and (not state.signs or state.signs[-1].time < oldest)
-            and (not state.failures or state.failures[-1] < oldest)
-        ]
-        for order_id in stale:
+    def _keep_while_needed(self, order_id: str, state: Resonant, at: int) -> None:
+        """An order that is known from its signals alone is forgotten with them; only memory depends on when."""
+        state.failures = [time for time in state.failures if time >= at - self._window]
+        times = [sign.time for sign in state.signs[-1:]] + state.failures[-1:]
+        if times:
+            self.context.arm(order_id, max(times) + self._window + 1)
+        else:
             del self.states[order_id]
 
     def _forget(self, state: Resonant, oldest: int) -> None:

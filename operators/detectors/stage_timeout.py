@@ -35,20 +35,16 @@ class StageTimeout(LimitDetector):
     def on_moved(self, fact: StageMoved, at: int) -> None:
         """A unit left one stage and entered the next."""
         order = fact.order
-        if fact.parcel is None:
-            if order.parcels is not None:
-                return
-            unit = fact.order_id
-        else:
-            unit = f"{fact.order_id}/{fact.parcel}"
-        self._end(unit, self._reason(fact), at)
+        if fact.parcel is None and order.parcels is not None:
+            return
+        self._end(fact.order_id, fact.parcel, self._reason(fact), at)
         limit = self._limits.of(order.category, fact.after)
         if limit is not None:
-            self._start(unit, fact.order_id, fact.after, at, limit, fact.event.id, at)
+            self._start(fact.order_id, fact.parcel, fact.after, at, limit, fact.event.id, at)
 
     def on_split(self, fact: OrderSplitUp, at: int) -> None:
         """The order's clock ends; each new parcel's runs from when it, or the order, entered its stage."""
-        self._end(fact.order_id, "split", at)
+        self._end(fact.order_id, None, "split", at)
         order = fact.order
         for name in fact.parcels:
             parcel = (order.parcels or {})[name]
@@ -56,9 +52,8 @@ class StageTimeout(LimitDetector):
                 continue
             limit = self._limits.of(order.category, parcel.stage)
             if limit is not None:
-                unit = f"{fact.order_id}/{name}"
                 # Its clock may have run out before it was named: that cannot be said in the past, so it is said now.
-                self._start(unit, fact.order_id, parcel.stage, parcel.entered_at, limit, parcel.entered_by, at)
+                self._start(fact.order_id, name, parcel.stage, parcel.entered_at, limit, parcel.entered_by, at)
 
     def _reason(self, fact: StageMoved) -> str:
         if self._machine.stages[fact.after].cancels:

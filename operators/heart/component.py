@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from config.settings import Settings
@@ -11,34 +10,42 @@ from events.records import Record, Severity, Step
 from operators.heart.inputs import GroupOutput
 from operators.heart.messages import AlertStep, HoldWanted, Note
 from operators.heart.router import key_group
-from operators.heart.timers import Timers
 
 Handler = Callable[[Any, int], None]
+Arm = Callable[[int, str, int], None]
 
 
 class Environment(Struct, frozen=True):
-    """What all components of a run share. ``groups`` counts the key groups of a stage."""
+    """What all components of a run share.
+
+    ``groups`` counts the key groups of a stage; of each group at most about ``live_cells`` keys are kept as objects.
+    """
 
     settings: Settings
     groups: int
     hash_key: bytes = b""
     read_model: bool = False
+    live_cells: int = 2_048
 
 
 class Context:
     """A component's way to the rest: timers, notes to other stages, facts for its own stage, records."""
 
-    def __init__(self, environment: Environment, stage: str, slot: int, timers: Timers) -> None:
+    arm_slot: Arm
+
+    def __init__(self, environment: Environment, stage: str, slot: int) -> None:
         self.environment = environment
         self.stage = stage
         self._slot = slot
-        self._timers = timers
         self.subscribers: Mapping[type, tuple[Handler, ...]] = {}
         self.output = GroupOutput(0)
 
     def arm(self, key: str, due: int) -> None:
-        """Wake this component for ``key`` before anything that happens at ``due`` or later."""
-        self._timers.arm(self._slot, key, due)
+        """Wake this component for ``key`` before anything that happens at ``due`` or later.
+
+        ``key`` is the one that is being handled. The earliest moment that was asked for counts.
+        """
+        self.arm_slot(self._slot, key, due)
 
     def subscribed(self, fact: type) -> tuple[Handler, ...]:
         """Who wants facts of a type; whoever publishes them asks once, and calls these for each fact."""
@@ -71,8 +78,8 @@ class Component:
     """One part of a stage.
 
     ``name`` is unique, ``stage`` says where it lives. ``handlers`` maps the types it wants (events, notes, facts of its
-    stage) to its methods ``(message, at) -> None``; ``at`` is the event time. State is what ``snapshot`` gives and
-    ``restore`` takes, as built-in types and structs.
+    stage) to its methods ``(message, at) -> None``; ``at`` is the event time. One that remembers anything of a key is a
+    ``StatefulComponent``.
     """
 
     name: ClassVar[str]
@@ -96,46 +103,25 @@ class Component:
     def on_timer(self, key: str, due: int) -> None:
         """Its timer for ``key`` fires; everything before ``due`` has happened. Timers may come when nothing is due."""
 
-    @property
-    def entries(self) -> int:
-        """How many keys it holds state for."""
-        return 0
-
     def on_advanced(self) -> None:
         """The key group has applied all that its watermark allows; for work that is best done once for many events."""
-
-    def snapshot(self) -> bytes:
-        """Its state, as msgpack."""
-        return b"\xc0"
-
-    def restore(self, snapshot: bytes) -> None:
-        """Take over the state that ``snapshot`` gave."""
 
 
 S = TypeVar("S")
 
 
 class StatefulComponent(Component, Generic[S]):
-    """A component with one state per key, of type ``state_type``."""
+    """A component with one state per key, of type ``state_type``: a struct that msgpack can carry.
+
+    ``states`` holds those of the keys that are live: the key that is being handled always is, and no other may be asked
+    for. The keys are those of the events and notes that the component hears, and the state is all that it remembers.
+    """
 
     state_type: ClassVar[type[Any]]
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.states: dict[str, S] = {}
-
-    @property
-    def entries(self) -> int:
-        """How many keys it holds state for."""
-        return len(self.states)
-
-    def snapshot(self) -> bytes:
-        """All states by key."""
-        return msgspec.msgpack.encode(self.states)
-
-    def restore(self, snapshot: bytes) -> None:
-        """Take over all states."""
-        self.states = msgspec.msgpack.decode(snapshot, type=dict[str, self.state_type])  # type: ignore[name-defined]
 
 
 class Alerts(Struct, frozen=True):

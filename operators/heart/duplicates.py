@@ -1,56 +1,84 @@
-"""Which events were seen before, by (source, id), for at least a horizon of event time."""
+"""Which events of a key were seen before, by (source, id), for at least a horizon of event time."""
+
+from typing import Final
 
 from msgspec import Struct
+from xxhash import xxh3_64_digest
+
+_DIGEST_BYTES: Final = 8
+_FEW_BYTES: Final = 64 * _DIGEST_BYTES
+
+Digests = bytes | set[bytes]
 
 
-class DuplicatesSnapshot(Struct, frozen=True):
-    """Generation number and source -> ids of the two newest generations."""
+class Ids(Struct, gc=False, array_like=True):
+    """The ids of one key in two generations of one horizon each, as 64-bit digests of (source, id).
 
-    generation: int
-    current: dict[str, set[str]]
-    previous: dict[str, set[str]]
+    A few stand one behind the other, which takes the least room; many are a set.
+    """
+
+    generation: int = 0
+    current: Digests = b""
+    previous: Digests = b""
+
+    def __bool__(self) -> bool:
+        return bool(self.current or self.previous)
 
 
 class Duplicates:
-    """Remembers ids in generations of one horizon each, aligned to event time.
+    """Remembers ids in generations aligned to event time.
 
     An id is remembered for one horizon at least and two at most; which of the two depends on event times alone, so live
-    and replay forget alike. Dropping a generation whole keeps the cost per event at two look-ups.
+    and replay forget alike. Ids are kept with their key: two events of different orders may share an id.
     """
 
     def __init__(self, horizon: int) -> None:
         self._horizon = horizon
-        self._generation = 0
-        self._current: dict[str, set[str]] = {}
-        self._previous: dict[str, set[str]] = {}
 
-    def seen(self, source: str, event_id: str, at: int) -> bool:
+    def seen(self, ids: Ids, source: str, event_id: str, at: int) -> bool:
         """Whether the event was seen before; if not, it is remembered. ``at`` must not go back."""
         generation = at // self._horizon
-        if generation != self._generation:
-            self._turn(generation)
-        current = self._current.get(source)
-        if current is None:
-            current = self._current[source] = set()
-        elif event_id in current:
+        if generation != ids.generation:
+            _turn(ids, generation)
+        digest = xxh3_64_digest(f"{source}\0{event_id}".encode())
+        current, previous = ids.current, ids.previous
+        if (current and _among(digest, current)) or (previous and _among(digest, previous)):
             return True
-        previous = self._previous.get(source)
-        if previous is not None and event_id in previous:
-            return True
-        current.add(event_id)
+        if isinstance(current, set):
+            current.add(digest)
+        elif len(current) < _FEW_BYTES:
+            ids.current = current + digest
+        else:
+            ids.current = {digest, *_split(current)}
         return False
 
-    def _turn(self, generation: int) -> None:
-        self._previous = self._current if generation == self._generation + 1 else {}
-        self._current = {}
-        self._generation = generation
+    def forget_at(self, ids: Ids) -> int:
+        """When none of the ids that are known now needs to be remembered any more."""
+        return (ids.generation + 2) * self._horizon
 
-    def snapshot(self) -> DuplicatesSnapshot:
-        """The ids of both generations."""
-        return DuplicatesSnapshot(self._generation, self._current, self._previous)
+    def forget(self, ids: Ids, at: int) -> None:
+        """Drop what needs not be remembered at ``at``."""
+        generation = at // self._horizon
+        if generation != ids.generation:
+            _turn(ids, generation)
 
-    def restore(self, snapshot: DuplicatesSnapshot) -> None:
-        """Take over what a snapshot held."""
-        self._generation = snapshot.generation
-        self._current = snapshot.current
-        self._previous = snapshot.previous
+
+def _turn(ids: Ids, generation: int) -> None:
+    ids.previous = ids.current if generation == ids.generation + 1 else b""
+    ids.current = b""
+    ids.generation = generation
+
+
+def _among(digest: bytes, known: Digests) -> bool:
+    if isinstance(known, set):
+        return digest in known
+    found = known.find(digest)
+    while found % _DIGEST_BYTES > 0:  # across two digests; -1 % 8 is 7
+        if found < 0:
+            return False
+        found = known.find(digest, found + 1)
+    return True
+
+
+def _split(digests: bytes) -> list[bytes]:
+    return [digests[start : start + _DIGEST_BYTES] for start in range(0, len(digests), _DIGEST_BYTES)]

@@ -25,12 +25,17 @@ class Chunk(Struct, gc=False):
 
 
 class GroupInput(Struct, gc=False):
-    """One delivery to a key group. Everything that ``origin`` sends later has an event time above ``watermark``."""
+    """One delivery to a key group. Everything that ``origin`` sends later has an event time above ``watermark``.
 
+    ``ended``: the origin will send nothing more, and this is the last event time of its input.
+    """
+
+    group: int
     origin: str
     watermark: int
     chunks: Sequence[Chunk] = ()
     notes: Sequence[Note] = ()
+    ended: int | None = None
 
 
 class Counts(Struct):

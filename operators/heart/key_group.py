@@ -1,68 +1,63 @@
 """The heart: one key group of one stage, applying what it is fed in event-time order."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from events.model import UNREADABLE, AnyEvent, Event, type_name
 from events.records import LateRecord
-from operators.heart.component import Component, Context, Environment, Handler
+from operators.heart.cells import Cell, Cells
+from operators.heart.component import Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.dead_letters import dead_letter
-from operators.heart.duplicates import Duplicates, DuplicatesSnapshot
+from operators.heart.duplicates import Duplicates
 from operators.heart.inputs import Chunk, GroupInput, GroupOutput
 from operators.heart.lateness import BEFORE_TIME
-from operators.heart.messages import NOTES, Entry, Late, entity_of
+from operators.heart.messages import NOTES, Late, entity_of
 from operators.heart.ordering import Ordering, entry_time
-from operators.heart.timers import Timers, TimersSnapshot
+from operators.heart.router import KeyOf
+from operators.heart.snapshots import GroupHead, GroupSnapshot, SnapshotError, decode_snapshot
+from operators.heart.timers import Timers
 from operators.heart.watermark import Origins
 
-SNAPSHOT_VERSION: Final = 1
-
-
-class GroupSnapshot(Struct, frozen=True):
-    """The state of a key group. ``parts`` holds each component's own state by name."""
-
-    version: int
-    watermark: int
-    buffer: list[Entry]
-    timers: TimersSnapshot
-    slots: list[str]
-    duplicates: DuplicatesSnapshot
-    parts: dict[str, bytes]
-
-
-class SnapshotError(Exception):
-    """A snapshot cannot be taken over: it was written by another version or for other stages."""
-
-
-_SNAPSHOTS: Final = msgspec.msgpack.Decoder(GroupSnapshot)
 _EVENTS: Final = msgspec.json.Decoder(AnyEvent)
+_IDS: Final = "ids"
 
 
 class KeyGroup:
     """Buffers what comes, and when the watermark allows walks events and timers together in event-time order.
 
     ``push`` takes deliveries, ``advance`` does the work. Nothing in here knows how fast or in what portions it is fed:
-    the outputs are a function of the events and their times.
+    the outputs are a function of the events and their times. ``keys`` says for each type of event whose event it is.
     """
 
     def __init__(
-        self, stage: str, components: Sequence[type[Component]], environment: Environment, origins: Iterable[str]
+        self,
+        stage: str,
+        components: Sequence[type[Component]],
+        environment: Environment,
+        origins: Iterable[str],
+        keys: Mapping[type[Event], KeyOf],
     ) -> None:
+        settings = environment.settings
         self._origins = Origins(origins)
-        self._ordering = Ordering(environment.settings)
-        self._timers = Timers(len(components))
-        self._duplicates = Duplicates(int(environment.settings.time.duplicate_horizon))
-        self._contexts = [Context(environment, stage, slot, self._timers) for slot in range(len(components))]
+        self._ordering = Ordering(settings)
+        self._duplicates = Duplicates(int(settings.time.duplicate_horizon))
+        self._contexts = [Context(environment, stage, slot) for slot in range(len(components))]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
+        self._slots = [*(component.name for component in self._components), _IDS]
+        self._timers = Timers(self._slots)
+        stateful = [part for part in self._components if isinstance(part, StatefulComponent)]
+        self._cells = Cells(stateful, self._timers, environment.live_cells)
         self._table = _subscribers(self._components)
         for component, context in zip(self._components, self._contexts, strict=True):
             context.subscribers = self._table
+            context.arm_slot = self._cells.arm
             component.connect()
-        self._events = {kind: handlers for kind, handlers in self._table.items() if issubclass(kind, Event)}
+        self._events = {
+            kind: (keys[kind], handlers) for kind, handlers in self._table.items() if issubclass(kind, Event)
+        }
         self._notes = {kind: self._table.get(kind, ()) for kind in NOTES}
         self._settlers = [part for part in self._components if type(part).on_advanced is not Component.on_advanced]
         self._buffer: list[Any] = []
@@ -74,7 +69,7 @@ class KeyGroup:
         for chunk in delivery.chunks:
             self._decode(chunk)
         self._buffer.extend(delivery.notes)
-        self._origins.advance(delivery.origin, delivery.watermark)
+        self._origins.advance(delivery.origin, delivery.watermark, delivery.ended)
 
     def advance(self) -> GroupOutput:
         """Apply all that the watermark allows; returns what came of it since the last call."""
@@ -84,10 +79,11 @@ class KeyGroup:
             self.watermark = watermark
             for component in self._settlers:
                 component.on_advanced()
+            self._cells.tidy()
         output = self._output
         output.watermark = self.watermark
         output.counts.buffered = len(self._buffer)
-        output.counts.entries = sum(component.entries for component in self._components)
+        output.counts.entries = len(self._cells)
         self._output = self._fresh_output()
         return output
 
@@ -144,8 +140,9 @@ class KeyGroup:
 
     def _walk(self, ready: list[Any], watermark: int) -> None:
         """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
+        self._timers.reach(watermark + 1)
         heap, notes, events = self._timers.heap, self._notes, self._events
-        seen = self._duplicates.seen
+        live, wake, seen = self._cells.live, self._cells.wake, self._duplicates.seen
         applied = duplicates = 0
         for entry in ready:
             at = entry.time
@@ -154,14 +151,20 @@ class KeyGroup:
             handlers = notes.get(type(entry))
             if handlers is None:
                 event = entry.event if type(entry) is Late else entry
-                if seen(event.source, event.id, at):
+                key_of, handlers = events[type(event)]
+                key = key_of(event)
+                cell = live.get(key) or wake(key)
+                if seen(cell.ids, event.source, event.id, at):
                     duplicates += 1
                     continue
                 applied += 1
+                if cell.dues is None or not cell.dues[-1]:
+                    self._cells.arm(len(self._slots) - 1, key, self._duplicates.forget_at(cell.ids))
                 if event is not entry:
                     self._output.records.append(_late_record(event, at))
-                handlers = events.get(type(event), ())
-                entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
+                    entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
+            elif entry.key not in live:
+                wake(entry.key)
             for handler in handlers:
                 handler(entry, at)
         while heap and heap[0][0] <= watermark + 1:
@@ -170,53 +173,68 @@ class KeyGroup:
         self._output.counts.duplicates += duplicates
 
     def _fire(self) -> None:
-        timer = self._timers.pop()
-        if timer is not None:
-            due, key, slot = timer
-            self._components[slot].on_timer(key, due)
+        due, key = self._timers.pop()
+        cell = self._cells.woken_by(key, due)
+        if cell is None or cell.dues is None:
+            return
+        dues = cell.dues
+        for slot, asked in enumerate(dues):
+            if 0 < asked <= due:
+                dues[slot] = 0
+                if slot < len(self._components):
+                    self._components[slot].on_timer(key, due)
+                else:
+                    self._forget_ids(key, cell, due)
+        self._cells.sleep_until_next(key, cell)
+
+    def _forget_ids(self, key: str, cell: Cell, due: int) -> None:
+        self._duplicates.forget(cell.ids, due)
+        if cell.ids:
+            self._cells.arm(len(self._slots) - 1, key, self._duplicates.forget_at(cell.ids))
 
     @property
     def wanted(self) -> frozenset[type]:
         """What its components want to hear."""
         return frozenset(self._table)
 
+    def head(self) -> GroupHead:
+        """What the group knows besides its cells, between two calls of ``advance``."""
+        return GroupHead(self.watermark, self._buffer, self._slots)
+
+    def changes(self) -> dict[str, bytes | None]:
+        """The cells that may have changed since the last call; None for one that is gone."""
+        return self._cells.changes()
+
+    @property
+    def resting(self) -> Mapping[str, bytes]:
+        """All cells, right after ``changes``."""
+        return self._cells.resting
+
     def snapshot(self) -> bytes:
         """The whole state, between two calls of ``advance``."""
-        snapshot = GroupSnapshot(
-            version=SNAPSHOT_VERSION,
-            watermark=self.watermark,
-            buffer=self._buffer,
-            timers=self._timers.snapshot(),
-            slots=[component.name for component in self._components],
-            duplicates=self._duplicates.snapshot(),
-            parts={component.name: component.snapshot() for component in self._components},
-        )
-        return msgspec.msgpack.encode(snapshot)
+        self.changes()
+        return msgspec.msgpack.encode(GroupSnapshot(self.head(), self._cells.resting))
 
     def restore(self, data: bytes) -> None:
-        """Go on from a snapshot; every origin starts where the group stood.
+        """Go on from a whole snapshot; raises SnapshotError."""
+        snapshot = decode_snapshot(data)
+        self.resume(snapshot.head, snapshot.cells, ())
 
-        Raises SnapshotError when the snapshot was written by another version or for other components.
+    def resume(self, head: GroupHead, cells: dict[str, bytes], changes: Iterable[dict[str, bytes | None]]) -> None:
+        """Go on from a head, a base of cells and the changes since; every origin starts where the group stood.
+
+        Raises SnapshotError when it was written for other components.
         """
-        try:
-            snapshot = _SNAPSHOTS.decode(data)
-        except msgspec.DecodeError as error:
-            raise SnapshotError(f"the snapshot of a key group cannot be read: {error}") from error
-        mine = [component.name for component in self._components]
-        if snapshot.version != SNAPSHOT_VERSION or snapshot.slots != mine:
+        if head.slots != self._slots:
             raise SnapshotError(
-                f"the snapshot has version {snapshot.version} and the parts {', '.join(snapshot.slots)}; this run "
-                f"has version {SNAPSHOT_VERSION} and {', '.join(mine)}: use the settings it was "
-                "written with, or a new store"
+                f"the snapshot has the parts {', '.join(head.slots)}; this run has {', '.join(self._slots)}: use the "
+                "settings it was written with, or a new store"
             )
-        self.watermark = snapshot.watermark
-        self._buffer = list(snapshot.buffer)
-        self._timers.restore(snapshot.timers)
-        self._duplicates.restore(snapshot.duplicates)
+        self.watermark = head.watermark
+        self._buffer = list(head.buffer)
         for origin in self._origins.watermarks:
-            self._origins.advance(origin, snapshot.watermark)
-        for component in self._components:
-            component.restore(snapshot.parts[component.name])
+            self._origins.advance(origin, head.watermark)
+        self._cells.restore(cells, changes)
 
 
 def _subscribers(components: Sequence[Component]) -> dict[type, tuple[Handler, ...]]:

@@ -11,12 +11,11 @@ AFTER_TIME: Final = 2**62
 
 
 class ClockSnapshot(Struct, frozen=True):
-    """Where a partition's event time stands."""
+    """Where a partition's event time stands. Whether its log has ended is for whoever reads it to say again."""
 
     largest: int
     last_applied: int
     idle_until: int
-    finished: bool
 
 
 class PartitionClock:
@@ -81,9 +80,9 @@ class PartitionClock:
 
     def snapshot(self) -> ClockSnapshot:
         """Where the clock stands."""
-        return ClockSnapshot(self.largest, self.last_applied, self.idle_until, self.finished)
+        return ClockSnapshot(self.largest, self.last_applied, self.idle_until)
 
     def restore(self, snapshot: ClockSnapshot) -> None:
         """Go on from a snapshot."""
         self.largest, self.last_applied = snapshot.largest, snapshot.last_applied
-        self.idle_until, self.finished = snapshot.idle_until, snapshot.finished
+        self.idle_until = snapshot.idle_until

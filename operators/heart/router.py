@@ -1,7 +1,8 @@
 """From raw batches to key groups: reads just enough of a record to know when it happened and who it is for."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, Literal
 from zlib import crc32
 
 import msgspec
@@ -13,11 +14,12 @@ from events.model import EVENT_TYPES, UNREADABLE, Event, EventId, Key, SourceNam
 from events.records import DeadLetterRecord
 from operators.heart.dead_letters import dead_letter
 from operators.heart.inputs import Chunk
-from operators.heart.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot, PartitionClock
+from operators.heart.lateness import BEFORE_TIME, ClockSnapshot, PartitionClock
 
 MAX_RECORD = 1 << 20
 KNOWN_TYPES = frozenset(type_name(kind) for kind in EVENT_TYPES)
 By = Literal["order", "customer", "order_entity", "entity"]
+KeyOf = Callable[[Any], str]
 
 
 class Header(Struct, gc=False):
@@ -34,7 +36,7 @@ class Header(Struct, gc=False):
 
 
 class Route(Struct, frozen=True):
-    """Where events of one type go: the stage for those that name an order, and for those that name only the customer.
+    """Where events of one type go, and where those go that lack what it is ``by``.
 
     ``by``: ``order`` the order id; ``customer`` the customer's key; ``order_entity`` the order as an entity;
     ``entity`` the entity that the event names.
@@ -71,7 +73,7 @@ class Router:
         self._groups = groups
         self._routes = routes
         # Most events go by their order id: for them the type alone says the stage.
-        self._usual = {name: route.stage for name, route in routes.items() if route.by in ("order", "customer")}
+        self._usual = {name: route.stage for name, route in routes.items() if route.by == "order"}
         self._decoder = msgspec.json.Decoder(Header)
         self._arrival_counts = settings.arrival == "record"
         self.clocks: dict[str, PartitionClock] = {}
@@ -84,9 +86,8 @@ class Router:
 
     @property
     def watermark(self) -> int:
-        """The least watermark of all partitions; the last time at which anything is applied once all are finished."""
-        watermark = min((clock.watermark for clock in self.clocks.values()), default=BEFORE_TIME)
-        return self.last_applied if watermark == AFTER_TIME else watermark
+        """The least watermark of all partitions; AFTER_TIME once all are finished."""
+        return min((clock.watermark for clock in self.clocks.values()), default=BEFORE_TIME)
 
     @property
     def last_applied(self) -> int:
@@ -219,17 +220,26 @@ class Router:
             self.clocks[name].restore(clock)
 
 
+# Of a header as of an event: both have these fields.
+KEYS: Final[Mapping[By, KeyOf]] = {
+    "order": attrgetter("order_id"),
+    "customer": lambda event: f"customer:{event.customer_id}",
+    "order_entity": lambda event: f"order:{event.order_id}",
+    "entity": lambda event: f"{event.entity_type}:{event.entity_id}",
+}
+_NAMED_BY: Final[Mapping[By, KeyOf]] = {
+    "order": attrgetter("order_id"),
+    "customer": attrgetter("customer_id"),
+    "order_entity": attrgetter("order_id"),
+    "entity": attrgetter("entity_id"),
+}
+
+
 def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
-    """The key of an event that is not simply routed by its order id, and the route that applies."""
-    if route.by == "order_entity":
-        return (None if header.order_id is None else f"order:{header.order_id}"), route
-    if route.by == "entity":
-        return (None if header.entity_id is None else f"{header.entity_type}:{header.entity_id}"), route
-    if header.order_id is not None:
-        return header.order_id, route
-    if route.otherwise is not None and header.customer_id is not None:
-        return f"customer:{header.customer_id}", route.otherwise
-    return None, route
+    """The key of an event, and the route that applies to it."""
+    if _NAMED_BY[route.by](header) is not None:
+        return KEYS[route.by](header), route
+    return (None, route) if route.otherwise is None else _key_of(header, route.otherwise)
 
 
 def _keep_envelope(chunk: Chunk, batch: RawBatch, index: int, arrival: int | None) -> None:
@@ -246,3 +256,15 @@ def _keep_envelope(chunk: Chunk, batch: RawBatch, index: int, arrival: int | Non
 def routes_by_type(routes: Mapping[type[Event], Route]) -> dict[str, Route]:
     """Routes by the wire name of their event type."""
     return {type_name(kind): route for kind, route in routes.items()}
+
+
+def keys_in(stage: str, routes: Mapping[type[Event], Route]) -> dict[type[Event], KeyOf]:
+    """Whose event each event is that comes to a stage."""
+    found: dict[type[Event], KeyOf] = {}
+    for kind, first in routes.items():
+        route: Route | None = first
+        while route is not None:
+            if route.stage == stage:
+                found[kind] = KEYS[route.by]
+            route = route.otherwise
+    return found

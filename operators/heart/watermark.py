@@ -2,20 +2,29 @@
 
 from collections.abc import Iterable
 
-from operators.heart.lateness import BEFORE_TIME
+from operators.heart.lateness import AFTER_TIME, BEFORE_TIME
 
 
 class Origins:
-    """The least watermark of all origins; time does not pass an origin that has not spoken yet."""
+    """The least watermark of all origins; time does not pass an origin that has not spoken yet.
+
+    An origin whose input has ended holds nobody back. Once all inputs have ended, time goes to the last event of any
+    of them, and not to infinity.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self.watermarks: dict[str, int] = dict.fromkeys(names, BEFORE_TIME)
+        self._last = BEFORE_TIME
 
-    def advance(self, origin: str, watermark: int) -> None:
+    def advance(self, origin: str, watermark: int, ended: int | None = None) -> None:
         """An origin says how far it is; a watermark never goes back."""
+        if ended is not None:
+            self._last = max(self._last, ended)
+            watermark = AFTER_TIME
         self.watermarks[origin] = max(self.watermarks[origin], watermark)
 
     @property
     def watermark(self) -> int:
         """How far all of them are."""
-        return min(self.watermarks.values())
+        watermark = min(self.watermarks.values())
+        return self._last if watermark == AFTER_TIME else watermark

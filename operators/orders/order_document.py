@@ -44,7 +44,7 @@ FIELD_OF = {
 }
 
 
-class Document(Struct, gc=False):
+class Document(Struct, gc=False, array_like=True):
     """One order. ``fields``: name -> value, without those that are not there. ``sent``: target -> version."""
 
     version: int = 0

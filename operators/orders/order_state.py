@@ -8,7 +8,7 @@ from events.model import Event, OrderChanged, OrderCreated
 from operators.orders.state_machine import Verdict
 
 
-class Parcel(Struct, gc=False):
+class Parcel(Struct, gc=False, array_like=True):
     """One parcel of a split order."""
 
     stage: str | None
@@ -16,7 +16,7 @@ class Parcel(Struct, gc=False):
     entered_by: str
 
 
-class OrderState(Struct):
+class OrderState(Struct, array_like=True):
     """One order. ``skipped`` holds (parcel or "", target) of moves that may be caught up on.
 
     ``first_parcel`` is the one parcel named so far, ``before`` where the order stood before that; both only matter

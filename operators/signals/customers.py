@@ -10,7 +10,7 @@ from operators.heart.component import Context, Environment, Handler, StatefulCom
 from operators.heart.messages import AddressChange, CustomerBehaviour, CustomerOrder, Signal
 
 
-class CustomerState(Struct, gc=False):
+class CustomerState(Struct, gc=False, array_like=True):
     """A customer's open orders in order of opening, and the times of recent changes of address."""
 
     open: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from operators.heart.component import Context, Environment, Handler, StatefulCom
 from operators.heart.messages import Print, Signal
 
 
-class Prints(Struct, gc=False):
+class Prints(Struct, gc=False, array_like=True):
     """The durations (ms) of a warehouse's latest prints, oldest first, and their sum."""
 
     durations: list[int] = field(default_factory=list)

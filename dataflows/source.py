@@ -1,0 +1,160 @@
+"""The source as Bytewax sees it: one part per partition of the input, so that each keeps its own place in the store."""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from msgspec import Struct
+
+from dataflows.control import Control
+from dataflows.intake import Delivery, Intake
+from dataflows.observer import Observer
+from dataflows.placement import partitions_of
+from dataflows.worker import Worker
+from events.batch import RawBatch
+from operators.heart.lateness import ClockSnapshot
+from operators.heart.snapshots import SnapshotError
+from sources.reader import Input, Reader
+
+IDLE_PAUSE: Final = timedelta(milliseconds=20)
+_SOON: Final = timedelta(milliseconds=1)
+
+
+class Place(Struct, frozen=True):
+    """Where a partition stands: the position of its next record, and its clock."""
+
+    position: int
+    clock: ClockSnapshot
+
+
+_PLACES: Final = msgspec.msgpack.Decoder(Place)
+
+
+class WorkerSource:
+    """All partitions that one worker reads, through one reader.
+
+    The reader is asked for all of them at once; what it gives waits here until Bytewax asks the partition's own part.
+    So a part is given out, and its place is stored, within one and the same epoch.
+    """
+
+    def __init__(
+        self, source: Input, worker: Worker, control: Control, observer: Observer, *, until: int | None = None
+    ) -> None:
+        self._input = source
+        self._worker = worker
+        self._control = control
+        self._observer = observer
+        self._places: dict[str, Place | None] = {}
+        self._waiting: dict[str, deque[RawBatch]] = {}
+        self._reader: Reader | None = None
+        plan = worker.plan
+        mine = partitions_of(worker.index, plan.workers, source.partitions)
+        self._intake = Intake(plan, mine, number=worker.index, until=until)
+        self._expected = frozenset(mine)
+        self._awake: datetime | None = None
+
+    def add(self, partition: str, place: bytes | None) -> None:
+        """Bytewax has placed a partition here, with what the store knows of it. Raises SnapshotError."""
+        if partition not in self._expected:
+            raise SnapshotError(
+                f"partition {partition} was placed on worker {self._worker.index}, which does not own it"
+            )
+        try:
+            self._places[partition] = None if place is None else _PLACES.decode(place)
+        except msgspec.DecodeError as error:
+            raise SnapshotError(f"the place of partition {partition} in the store cannot be read: {error}") from error
+
+    def next_batch(self, partition: str) -> Iterable[Delivery]:
+        """The next delivery of a partition, if there is one now. StopIteration: there will be none."""
+        if self._control.stopping:
+            raise StopIteration
+        if self._reader is None:
+            if not self._worker.ready:
+                return ()
+            self._reader = self._open()
+        waiting = self._waiting[partition]
+        if not waiting:
+            if self._reader.finished:
+                raise StopIteration
+            self._read(self._reader)
+        if not waiting:
+            return ()
+        delivery = self._intake.take((waiting.popleft(),))
+        self._observer.delivery(delivery, self._reader, self._intake)
+        return (delivery,)
+
+    def next_awake(self, partition: str) -> datetime | None:
+        """When to ask a partition again: at once when something waits for it, after a pause when nothing is new."""
+        if self._waiting.get(partition):
+            return None
+        return self._awake or datetime.now(UTC) + _SOON
+
+    def place(self, partition: str) -> bytes | None:
+        """Where a partition stands now, between two deliveries."""
+        if self._reader is None:
+            known = self._places[partition]
+            return None if known is None else msgspec.msgpack.encode(known)
+        waiting = [batch for batch in self._waiting[partition] if batch.lines]
+        position = waiting[0].positions[0] if waiting else self._reader.positions()[partition]
+        return msgspec.msgpack.encode(Place(position, self._intake.router.clocks[partition].snapshot()))
+
+    def _open(self) -> Reader:
+        places = {name: place for name, place in self._places.items() if place is not None}
+        self._intake.resume({name: place.clock for name, place in places.items()})
+        positions = {name: places[name].position if name in places else None for name in self._places}
+        reader = self._control.adopt(self._input.open(positions))
+        self._waiting = {name: deque() for name in self._places}
+        return reader
+
+    def _read(self, reader: Reader) -> None:
+        if any(self._waiting.values()):
+            return
+        batches = reader.read(self._intake.router.slowest())
+        self._awake = None if batches else datetime.now(UTC) + IDLE_PAUSE
+        for batch in batches:
+            self._waiting[batch.partition].append(batch)
+
+
+class SourcePart(StatefulSourcePartition[Delivery, bytes | None]):
+    """One partition."""
+
+    def __init__(self, source: WorkerSource, partition: str, control: Control) -> None:
+        self._source = source
+        self._partition = partition
+        self._control = control
+
+    def next_batch(self) -> Iterable[Delivery]:
+        """One delivery, or none when nothing is new."""
+        with self._control.guarded():
+            return self._source.next_batch(self._partition)
+
+    def next_awake(self) -> datetime | None:
+        """A short pause when nothing was new."""
+        return self._source.next_awake(self._partition)
+
+    def snapshot(self) -> bytes | None:
+        """Where the partition stands."""
+        with self._control.guarded():
+            return self._source.place(self._partition)
+
+
+class EventSource(FixedPartitionedSource[Delivery, bytes | None]):
+    """All partitions of the input."""
+
+    def __init__(self, partitions: Iterable[str], source: WorkerSource, control: Control) -> None:
+        self._partitions = list(partitions)
+        self._source = source
+        self._control = control
+
+    def list_parts(self) -> list[str]:
+        """All partitions; Bytewax places them."""
+        return self._partitions
+
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> SourcePart:
+        """One that was placed here."""
+        with self._control.guarded():
+            self._source.add(for_part, resume_state)
+            return SourcePart(self._source, for_part, self._control)

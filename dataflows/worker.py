@@ -1,0 +1,86 @@
+"""What one process holds of a run: its key groups, and what a recovery store gave it of them."""
+
+from collections.abc import Mapping
+
+from dataflows.keeping import GroupKeeper, Pieces, least, number_of, read_head
+from dataflows.placement import groups_of
+from operators.heart.key_group import KeyGroup
+from operators.heart.snapshots import SnapshotError
+from operators.topology import Topology
+
+
+class Worker:
+    """One of ``plan.workers`` processes, the ``index``-th.
+
+    Bytewax hands the parts of stored state over one by one; a group begins once all of its parts are there.
+    """
+
+    def __init__(self, plan: Topology, index: int = 0) -> None:
+        self.plan = plan
+        self.index = index
+        self.numbers = groups_of(index, plan.workers, plan.environment.groups)
+        self._keepers: dict[int, GroupKeeper] = {}
+        self._pieces: dict[int, Pieces] = {}
+        self._outputs: list[Mapping[str, int]] = []
+
+    def add_head(self, data: bytes) -> None:
+        """A stored head has come. Raises SnapshotError."""
+        head = read_head(data)
+        self._of(head.number).head = head
+
+    def add_part(self, place: int, data: bytes) -> None:
+        """Another stored part has come."""
+        self._of(number_of(data)).add(place, data)
+
+    def group(self, stage: str, number: int, *, resumed: bool) -> KeyGroup | None:
+        """The key group of a stage; None while some of its stored parts have not come. Raises SnapshotError."""
+        keeper = self._keepers.get(number)
+        if keeper is None:
+            pieces = self._pieces.get(number)
+            if pieces is None and not resumed:
+                keeper = self._keepers[number] = GroupKeeper(number)
+            elif pieces is None or not pieces.complete:
+                return None
+            else:
+                keeper = self._restored(number, pieces)
+        group = keeper.stages.get(stage)
+        if group is None:
+            group = keeper.stages[stage] = self.plan.key_group(stage)
+        return group
+
+    def keeper(self, number: int) -> GroupKeeper:
+        """The keeper of a group that has begun."""
+        return self._keepers[number]
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing that was stored is still on its way."""
+        return all(pieces.complete for pieces in self._pieces.values())
+
+    def outputs(self) -> dict[str, int] | None:
+        """Where the sinks stood at the snapshot that this process goes on from; None when there is none."""
+        heads = [pieces.head for pieces in self._pieces.values() if pieces.head is not None]
+        found = [*self._outputs, *(head.outputs for head in heads)]
+        return least(found) if found else None
+
+    def _of(self, number: int) -> Pieces:
+        return self._pieces.setdefault(number, Pieces())
+
+    def _restored(self, number: int, pieces: Pieces) -> GroupKeeper:
+        head = pieces.head
+        if head is None or head.number != number:
+            raise SnapshotError(f"key group {number}: its place in the store holds another group; begin a new store")
+        keeper = GroupKeeper(number)
+        for stage, (base, changes) in pieces.cells().items():
+            if stage not in self.plan.stages:
+                raise SnapshotError(
+                    f"the store holds state of the stage {stage!r}, which these settings do not have: "
+                    "use the settings it was written with, or a new store"
+                )
+            group = keeper.stages[stage] = self.plan.key_group(stage)
+            group.resume(head.stages[stage], base, changes)
+        keeper.resume(head)
+        self._keepers[number] = keeper
+        self._outputs.append(head.outputs)
+        del self._pieces[number]
+        return keeper
