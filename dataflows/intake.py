@@ -1,6 +1,6 @@
 """From a reader to deliveries: judges and routes what was read, and puts the watermark beside what it covers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -62,6 +62,10 @@ class Intake:
                 for group in groups
             }
         return delivery
+
+    def leave_out(self, partitions: Collection[str]) -> None:
+        """Let time go on without these partitions, and only these."""
+        self.router.leave_out(partitions, self._sent)
 
     @property
     def watermark(self) -> int:

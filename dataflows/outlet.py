@@ -18,6 +18,9 @@ class Outlet:
     first: Mapping[str, int] | None = None
     """Where the sinks stood before the first run on a recovery store, for a start that finds nothing kept yet."""
 
+    on_dead_letter: Callable[[DeadLetterRecord], None] | None = None
+    """Who wants to know of each dead letter."""
+
     def __init__(self, sinks: Sequence[Sink], metrics: Metrics, mark: Callable[[int], None] | None = None) -> None:
         self._sinks = sinks
         self._metrics = metrics
@@ -115,6 +118,8 @@ class Outlet:
                 self._metrics.add("orderpulse_holds_total", status=record.status)
             elif isinstance(record, DeadLetterRecord):
                 self._metrics.add("orderpulse_dead_letters_total", reason=record.reason)
+                if self.on_dead_letter is not None:
+                    self.on_dead_letter(record)
         for (rule, step, severity), number in alerts.items():
             self._metrics.add("orderpulse_alerts_total", number, rule=rule, step=step, severity=severity)
         for target, number in diffs.items():

@@ -19,6 +19,7 @@ from dataflows.child import kept_in_bounds, supervisor
 from dataflows.control import Control
 from dataflows.flow import Run, build_flow
 from dataflows.keeping import least
+from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from dataflows.source import WorkerSource
@@ -250,7 +251,15 @@ def _run(
     on_serving: Callable[[int], None] | None,
 ) -> None:
     control = run.control
-    reading = WorkerSource(source, run.worker, control, run.observer, until=plan.until)
+    lookout = Lookout(
+        plan.settings,
+        run.observer.now,
+        control.waiting,
+        name=f"flow/{run.worker.index}" if plan.workers > 1 else "flow",
+        live=plan.inputs == KAFKA and not plan.bounded and plan.settings.time.arrival == "record",
+    )
+    run.outlet.on_dead_letter = lookout.dead_letter
+    reading = WorkerSource(source, run.worker, control, run.observer, lookout, until=plan.until)
     flow = build_flow(run, source, reading)
     server = None
     address = plan.settings.metrics
@@ -285,7 +294,8 @@ def _run(
 def _recovery(plan: RunPlan) -> RecoveryConfig | None:
     if plan.recovery is None:
         return None
-    return RecoveryConfig(plan.recovery, backup_interval=timedelta(milliseconds=plan.settings.recovery.keep))
+    keep = timedelta(milliseconds=plan.settings.recovery.keep)
+    return RecoveryConfig(plan.recovery, backup_interval=keep)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

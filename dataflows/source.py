@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dataflows.control import Control
 from dataflows.intake import Delivery, Intake
+from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.placement import partitions_of
 from dataflows.worker import Worker
@@ -24,10 +25,14 @@ _SOON: Final = timedelta(milliseconds=1)
 
 
 class Place(Struct, frozen=True):
-    """Where a partition stands: the position of its next record, and its clock."""
+    """Where a partition stands: the position of its next record, and its clock.
+
+    ``watch``: the open platform alerts of the process that reads it, with one of its partitions.
+    """
 
     position: int
     clock: ClockSnapshot
+    watch: bytes = b""
 
 
 _PLACES: Final = msgspec.msgpack.Decoder(Place)
@@ -41,9 +46,17 @@ class WorkerSource:
     """
 
     def __init__(
-        self, source: Input, worker: Worker, control: Control, observer: Observer, *, until: int | None = None
+        self,
+        source: Input,
+        worker: Worker,
+        control: Control,
+        observer: Observer,
+        lookout: Lookout,
+        *,
+        until: int | None = None,
     ) -> None:
         self._input = source
+        self._lookout = lookout
         self._worker = worker
         self._control = control
         self._observer = observer
@@ -53,12 +66,12 @@ class WorkerSource:
         plan = worker.plan
         mine = partitions_of(worker.index, plan.workers, source.partitions)
         self._intake = Intake(plan, mine, number=worker.index, until=until)
-        self._expected = frozenset(mine)
+        self._mine = mine
         self._awake: datetime | None = None
 
     def add(self, partition: str, place: bytes | None) -> None:
         """Bytewax has placed a partition here, with what the store knows of it. Raises SnapshotError."""
-        if partition not in self._expected:
+        if partition not in self._mine:
             raise SnapshotError(
                 f"partition {partition} was placed on worker {self._worker.index}, which does not own it"
             )
@@ -80,9 +93,14 @@ class WorkerSource:
             if self._reader.finished:
                 raise StopIteration
             self._read(self._reader)
-        if not waiting:
+        batches = (waiting.popleft(),) if waiting else ()
+        alerts = self._lookout.look(self._reader, self._intake)
+        if not batches and not alerts:
             return ()
-        delivery = self._intake.take((waiting.popleft(),))
+        delivery = self._intake.take(batches)
+        delivery.records.extend(alerts)
+        for batch in batches:
+            self._lookout.read(batch.partition, len(batch.lines))
         self._observer.delivery(delivery, self._reader, self._intake)
         return (delivery,)
 
@@ -99,11 +117,13 @@ class WorkerSource:
             return None if known is None else msgspec.msgpack.encode(known)
         waiting = [batch for batch in self._waiting[partition] if batch.lines]
         position = waiting[0].positions[0] if waiting else self._reader.positions()[partition]
-        return msgspec.msgpack.encode(Place(position, self._intake.router.clocks[partition].snapshot()))
+        watch = self._lookout.snapshot() if partition == self._mine[0] else b""
+        return msgspec.msgpack.encode(Place(position, self._intake.router.clocks[partition].snapshot(), watch))
 
     def _open(self) -> Reader:
         places = {name: place for name, place in self._places.items() if place is not None}
         self._intake.resume({name: place.clock for name, place in places.items()})
+        self._lookout.restore(place.watch for place in places.values() if place.watch)
         positions = {name: places[name].position if name in places else None for name in self._places}
         reader = self._control.adopt(self._input.open(positions))
         self._waiting = {name: deque() for name in self._places}

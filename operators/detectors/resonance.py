@@ -97,9 +97,10 @@ class Resonance(StatefulComponent[Resonant]):
 
     def on_failure(self, note: PaymentFailure, at: int) -> None:
         """From the configured number of failures within the closed window on, each one is a signal."""
-        state = self._state(note.key, at)
+        state = self._state(note.key)
         if state.closed:
             return
+        self.context.arm(note.key, at + self._window + 1)
         state.failures = [time for time in state.failures if time >= at - self._window]
         state.failures.append(at)
         if len(state.failures) >= self._settings.payment_failures:
@@ -110,7 +111,7 @@ class Resonance(StatefulComponent[Resonant]):
         if note.what == "forgotten":
             self.states.pop(note.key, None)
             return
-        state = self._state(note.key, at)
+        state = self._state(note.key)
         if note.what == "opened":
             state.device = note.device if note.device is not None else state.device
         elif note.what == "paid":
@@ -134,7 +135,7 @@ class Resonance(StatefulComponent[Resonant]):
     def _signal(self, order_id: str, event: BehaviourSignal, at: int) -> None:
         names: tuple[str, ...] = ()
         if event.device is not None:
-            state = self._state(order_id, at)
+            state = self._state(order_id)
             if state.device is not None and state.device != event.device:
                 names = ("device_change",)
             state.device = event.device
@@ -164,11 +165,13 @@ class Resonance(StatefulComponent[Resonant]):
 
     def _add(self, order_id: str, names: Iterable[str], event_id: str, at: int) -> None:
         """All signals of one event count together: the level is judged once."""
-        state = self._state(order_id, at)
+        state = self._state(order_id)
         if state.closed:
             return
         if not state.level:
             self._forget(state, at - self._window)
+            if state.device is None and state.paid_at is None:
+                self.context.arm(order_id, at + self._window + 1)
         weights = self._weights.at(at)
         for name in names:
             weight = weights.get(name, 0)
@@ -202,11 +205,10 @@ class Resonance(StatefulComponent[Resonant]):
         if level == "lock" and self._settings.hold:
             self._alerts.hold(order_id, episode, at, order_id)
 
-    def _state(self, order_id: str, at: int) -> Resonant:
+    def _state(self, order_id: str) -> Resonant:
         state = self.states.get(order_id)
         if state is None:
             state = self.states[order_id] = Resonant()
-            self.context.arm(order_id, at + self._window + 1)
         return state
 
     def _keep_while_needed(self, order_id: str, state: Resonant, at: int) -> None:

@@ -33,10 +33,13 @@ class Cells:
     next snapshot has to write; and what nobody touches costs a few hundred bytes.
     """
 
-    def __init__(self, components: Sequence[StatefulComponent[Any]], timers: Timers, live_limit: int) -> None:
+    def __init__(
+        self, components: Sequence[StatefulComponent[Any]], timers: Timers, live_limit: int, slots: int
+    ) -> None:
         self._components = components
         self._timers = timers
         self._live_limit = live_limit
+        self._slots = slots
         parts = tuple(component.state_type | None for component in components)
         layout: Any = tuple[Ids, list[int] | None, *parts]  # type: ignore[valid-type]
         self._decoder = msgspec.msgpack.Decoder(layout)
@@ -84,20 +87,12 @@ class Cells:
         cell = self.live[key]
         dues = cell.dues
         if dues is None:
-            dues = cell.dues = [0] * (len(self._timers.slots))
+            dues = cell.dues = [0] * self._slots
         if not dues[slot] or due < dues[slot]:
             dues[slot] = due
             if not cell.wake or due < cell.wake:
                 cell.wake = due
                 self._timers.schedule(due, key)
-
-    def sleep_until_next(self, key: str, cell: Cell) -> None:
-        """A timer has fired: schedule the next that its cell asks for."""
-        if key not in self.live:
-            return
-        cell.wake = min(filter(None, cell.dues or ()), default=0)
-        if cell.wake:
-            self._timers.schedule(cell.wake, key)
 
     def tidy(self) -> None:
         """Lay the older half of the live cells to rest when there are too many."""

@@ -12,7 +12,7 @@ from operators.heart.messages import AlertStep, HoldWanted, Note
 from operators.heart.router import key_group
 
 Handler = Callable[[Any, int], None]
-Arm = Callable[[int, str, int], None]
+Arm = Callable[[str, int], None]
 
 
 class Environment(Struct, frozen=True):
@@ -31,21 +31,15 @@ class Environment(Struct, frozen=True):
 class Context:
     """A component's way to the rest: timers, notes to other stages, facts for its own stage, records."""
 
-    arm_slot: Arm
+    arm: Arm
+    """``arm(key, due)``: wake this component for ``key``, which is the one being handled, before anything that happens
+    at ``due`` or later. The earliest moment that was asked for counts. Only a stateful component has it."""
 
-    def __init__(self, environment: Environment, stage: str, slot: int) -> None:
+    def __init__(self, environment: Environment, stage: str) -> None:
         self.environment = environment
         self.stage = stage
-        self._slot = slot
         self.subscribers: Mapping[type, tuple[Handler, ...]] = {}
         self.output = GroupOutput(0)
-
-    def arm(self, key: str, due: int) -> None:
-        """Wake this component for ``key`` before anything that happens at ``due`` or later.
-
-        ``key`` is the one that is being handled. The earliest moment that was asked for counts.
-        """
-        self.arm_slot(self._slot, key, due)
 
     def subscribed(self, fact: type) -> tuple[Handler, ...]:
         """Who wants facts of a type; whoever publishes them asks once, and calls these for each fact."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from msgspec import Struct
-from xxhash import xxh3_64_digest
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 _DIGEST_BYTES: Final = 8
 _FEW_BYTES: Final = 64 * _DIGEST_BYTES
@@ -14,10 +14,11 @@ Digests = bytes | set[bytes]
 class Ids(Struct, gc=False, array_like=True):
     """The ids of one key in two generations of one horizon each, as 64-bit digests of (source, id).
 
-    A few stand one behind the other, which takes the least room; many are a set.
+    A few stand one behind the other, which takes the least room; many are a set. ``until``: where the current
+    generation ends, in event time.
     """
 
-    generation: int = 0
+    until: int = 0
     current: Digests = b""
     previous: Digests = b""
 
@@ -34,15 +35,15 @@ class Duplicates:
 
     def __init__(self, horizon: int) -> None:
         self._horizon = horizon
+        self._seeds = _Seeds()
 
     def seen(self, ids: Ids, source: str, event_id: str, at: int) -> bool:
         """Whether the event was seen before; if not, it is remembered. ``at`` must not go back."""
-        generation = at // self._horizon
-        if generation != ids.generation:
-            _turn(ids, generation)
-        digest = xxh3_64_digest(f"{source}\0{event_id}".encode())
-        current, previous = ids.current, ids.previous
-        if (current and _among(digest, current)) or (previous and _among(digest, previous)):
+        if at >= ids.until:
+            self.forget(ids, at)
+        digest = xxh3_64_digest(event_id.encode(), self._seeds[source])
+        current = ids.current
+        if (digest in current or digest in ids.previous) and (_among(digest, current) or _among(digest, ids.previous)):
             return True
         if isinstance(current, set):
             current.add(digest)
@@ -54,19 +55,22 @@ class Duplicates:
 
     def forget_at(self, ids: Ids) -> int:
         """When none of the ids that are known now needs to be remembered any more."""
-        return (ids.generation + 2) * self._horizon
+        return ids.until + self._horizon
 
     def forget(self, ids: Ids, at: int) -> None:
         """Drop what needs not be remembered at ``at``."""
-        generation = at // self._horizon
-        if generation != ids.generation:
-            _turn(ids, generation)
+        if at >= ids.until:
+            ids.previous = ids.current if at < ids.until + self._horizon else b""
+            ids.current = b""
+            ids.until = (at // self._horizon + 1) * self._horizon
 
 
-def _turn(ids: Ids, generation: int) -> None:
-    ids.previous = ids.current if generation == ids.generation + 1 else b""
-    ids.current = b""
-    ids.generation = generation
+class _Seeds(dict[str, int]):
+    """Source -> the seed that its ids are hashed with."""
+
+    def __missing__(self, source: str) -> int:
+        seed = self[source] = xxh3_64_intdigest(source.encode())
+        return seed
 
 
 def _among(digest: bytes, known: Digests) -> bool:

@@ -2,6 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from heapq import heappop
 from typing import Any, Final
 
 import msgspec
@@ -44,16 +46,17 @@ class KeyGroup:
         self._origins = Origins(origins)
         self._ordering = Ordering(settings)
         self._duplicates = Duplicates(int(settings.time.duplicate_horizon))
-        self._contexts = [Context(environment, stage, slot) for slot in range(len(components))]
+        self._contexts = [Context(environment, stage) for _ in components]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
-        self._slots = [*(component.name for component in self._components), _IDS]
-        self._timers = Timers(self._slots)
-        stateful = [part for part in self._components if isinstance(part, StatefulComponent)]
-        self._cells = Cells(stateful, self._timers, environment.live_cells)
+        self._stateful = [part for part in self._components if isinstance(part, StatefulComponent)]
+        self._slots = [*(component.name for component in self._stateful), _IDS]
+        self._timers = Timers()
+        self._cells = Cells(self._stateful, self._timers, environment.live_cells, len(self._slots))
         self._table = _subscribers(self._components)
+        for slot, part in enumerate(self._stateful):
+            part.context.arm = partial(self._cells.arm, slot)
         for component, context in zip(self._components, self._contexts, strict=True):
             context.subscribers = self._table
-            context.arm_slot = self._cells.arm
             component.connect()
         self._events = {
             kind: (keys[kind], handlers) for kind, handlers in self._table.items() if issubclass(kind, Event)
@@ -159,7 +162,7 @@ class KeyGroup:
                     continue
                 applied += 1
                 if cell.dues is None or not cell.dues[-1]:
-                    self._cells.arm(len(self._slots) - 1, key, self._duplicates.forget_at(cell.ids))
+                    self._cells.arm(len(self._stateful), key, self._duplicates.forget_at(cell.ids))
                 if event is not entry:
                     self._output.records.append(_late_record(event, at))
                     entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
@@ -173,7 +176,8 @@ class KeyGroup:
         self._output.counts.duplicates += duplicates
 
     def _fire(self) -> None:
-        due, key = self._timers.pop()
+        """The earliest timer: all slots of its key that are due, in their order."""
+        due, key = heappop(self._timers.heap)
         cell = self._cells.woken_by(key, due)
         if cell is None or cell.dues is None:
             return
@@ -181,16 +185,22 @@ class KeyGroup:
         for slot, asked in enumerate(dues):
             if 0 < asked <= due:
                 dues[slot] = 0
-                if slot < len(self._components):
-                    self._components[slot].on_timer(key, due)
+                if slot < len(self._stateful):
+                    self._stateful[slot].on_timer(key, due)
                 else:
                     self._forget_ids(key, cell, due)
-        self._cells.sleep_until_next(key, cell)
+        following = 0
+        for asked in dues:
+            if asked and (not following or asked < following):
+                following = asked
+        cell.wake = following
+        if following:
+            self._timers.schedule(following, key)
 
     def _forget_ids(self, key: str, cell: Cell, due: int) -> None:
         self._duplicates.forget(cell.ids, due)
         if cell.ids:
-            self._cells.arm(len(self._slots) - 1, key, self._duplicates.forget_at(cell.ids))
+            self._cells.arm(len(self._stateful), key, self._duplicates.forget_at(cell.ids))
 
     @property
     def wanted(self) -> frozenset[type]:

@@ -1,6 +1,6 @@
 """From raw batches to key groups: reads just enough of a record to know when it happened and who it is for."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal
 from zlib import crc32
@@ -72,11 +72,13 @@ class Router:
         self._settings = settings
         self._groups = groups
         self._routes = routes
-        # Most events go by their order id: for them the type alone says the stage.
-        self._usual = {name: route.stage for name, route in routes.items() if route.by == "order"}
+        # Most events go by their order id, and of the others most by their customer's: for them the type alone says
+        # the stages.
+        self._usual = {name: _usual(route) for name, route in routes.items() if route.by == "order"}
         self._decoder = msgspec.json.Decoder(Header)
         self._arrival_counts = settings.arrival == "record"
         self.clocks: dict[str, PartitionClock] = {}
+        self._left_out: frozenset[str] = frozenset()
 
     def expect(self, partitions: Iterable[str]) -> None:
         """Name partitions before their first record: time does not pass them by."""
@@ -86,8 +88,18 @@ class Router:
 
     @property
     def watermark(self) -> int:
-        """The least watermark of all partitions; AFTER_TIME once all are finished."""
-        return min((clock.watermark for clock in self.clocks.values()), default=BEFORE_TIME)
+        """The least watermark of all partitions but those left out; AFTER_TIME once all are finished."""
+        waited_for = self.clocks.keys() - self._left_out if self._left_out else self.clocks
+        return min((self.clocks[name].watermark for name in waited_for), default=BEFORE_TIME)
+
+    def leave_out(self, partitions: Collection[str], told: int) -> None:
+        """Do not wait for these partitions. Others that were left out are back: nothing of theirs falls behind
+        ``told``, the watermark that the stages know, and what is applied later than a replay would counts as forced.
+        """
+        for name in self._left_out.difference(partitions):
+            clock = self.clocks[name]
+            clock.idle_until = max(clock.idle_until, told + 1)
+        self._left_out = frozenset(partitions)
 
     @property
     def last_applied(self) -> int:
@@ -115,34 +127,42 @@ class Router:
             clock.finished = True
         return routed
 
-    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:
-        """The hot loop: one pass over the headers of a batch. What is refused does not move the clock."""
+    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: C901, PLR0912
+        """The hot loop: one pass over the headers of a batch, where each call counts.
+
+        What is refused does not move the clock.
+        """
         groups, judge = self._groups, clock.judge
         usual, chunks = self._usual, routed.chunks
         arrivals = batch.arrivals if self._arrival_counts else None
         envelopes = arrivals is not None or batch.headers is not None
-        headers = self._headers(batch, routed)
-        for index, header, line, position in zip(
-            range(len(headers)), headers, batch.lines, batch.positions, strict=True
-        ):
+        arrival = None
+        lines, positions = batch.lines, batch.positions
+        for index, header in enumerate(self._headers(batch, routed)):
             if header is None:
                 continue
-            stage = usual.get(header.type)
+            stages = usual.get(header.type)
             key = header.order_id
-            if stage is None or key is None:
-                stage, key = self._unusual(batch, index, header, routed)
-                if stage is None:
-                    continue
+            if stages is None or key is None:
+                if stages is None or stages[1] is None or header.customer_id is None:
+                    stage, key = self._unusual(batch, index, header, routed)
+                    if stage is None:
+                        continue
+                else:
+                    stage, key = stages[1], f"customer:{header.customer_id}"
+            else:
+                stage = stages[0]
             time = header.time
-            arrival = None if arrivals is None else arrivals[index]
+            if arrivals is not None:
+                arrival = arrivals[index]
             bound = judge(time, arrival)
             if bound is None:
                 self._refuse_time(batch, index, time, arrival, routed)
                 continue
-            group = crc32(key.encode()) % groups
             of_stage = chunks.get(stage)
             if of_stage is None:
                 of_stage = chunks[stage] = {}
+            group = crc32(key.encode()) % groups
             chunk = of_stage.get(group)
             if chunk is None:
                 chunk = of_stage[group] = Chunk(batch.partition, batch.topic, [], [])
@@ -152,8 +172,8 @@ class Router:
                 chunk.late[len(chunk.lines)] = bound
             if envelopes:
                 _keep_envelope(chunk, batch, index, arrival)
-            chunk.lines.append(line)
-            chunk.positions.append(position)
+            chunk.lines.append(lines[index])
+            chunk.positions.append(positions[index])
 
     def _unusual(self, batch: RawBatch, index: int, header: Header, routed: Routed) -> tuple[str | None, str]:
         """Stage and key of an event that does not go by its order id; no stage if it is not wanted or refused."""
@@ -233,6 +253,12 @@ _NAMED_BY: Final[Mapping[By, KeyOf]] = {
     "order_entity": attrgetter("order_id"),
     "entity": attrgetter("entity_id"),
 }
+
+
+def _usual(route: Route) -> tuple[str, str | None]:
+    """Where events go that name an order, and where those that name only a customer; None: that is to be looked at."""
+    other = route.otherwise
+    return route.stage, other.stage if other is not None and other.by == "customer" else None
 
 
 def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:

@@ -1,8 +1,8 @@
 """When the keys of one key group are to be woken, driven by its watermark."""
 
 from array import array
-from collections.abc import Iterable, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable
+from heapq import heapify, heappush
 from typing import Final
 
 Due = tuple[int, str]
@@ -16,8 +16,7 @@ class Timers:
     takes 100 bytes, a waiting one 16, and most timers of a shop lie hours or days ahead.
     """
 
-    def __init__(self, slots: Sequence[str]) -> None:
-        self.slots = slots
+    def __init__(self) -> None:
         self.heap: list[Due] = []
         self.horizon = 0
         self._later: dict[int, tuple[list[str], array[int]]] = {}
@@ -43,10 +42,6 @@ class Timers:
             keys, dues = self._later.pop(span)
             self.heap.extend(zip(dues, keys, strict=True))
         heapify(self.heap)
-
-    def pop(self) -> Due:
-        """Take the earliest."""
-        return heappop(self.heap)
 
     def restart(self, timers: Iterable[Due]) -> None:
         """Exactly these timers."""
