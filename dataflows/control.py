@@ -24,6 +24,7 @@ class Control:
         self._stopped_at: float | None = None
         self._wrap: Callable[[Reader], Reader] | None = None
         self.failure: BaseException | None = None
+        self.starting = ""
         self.reader: Reader | None = None
         self.waiting: WaitingParts = dict
 
@@ -69,7 +70,7 @@ class Control:
         if self.stopping:
             return False, "stopping"
         if self.reader is None:
-            return False, "starting"
+            return False, f"starting: {self.starting}" if self.starting else "starting"
         waiting = dict(self.waiting())
         if self.reader.waiting is not None:
             waiting["source"] = (self.reader.waiting.since_ms, self.reader.waiting.reason)

@@ -1,6 +1,7 @@
 """One run of the flow, or one process of it: opens what it needs, runs it under Bytewax, says what happened."""
 
 import gc
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from dataflows.source import WorkerSource
-from dataflows.store import Manifest, open_store
+from dataflows.store import Manifest, open_store, read_manifest
 from dataflows.worker import Worker
 from operators.heart.component import Environment
 from operators.topology import Topology, topology
@@ -37,7 +38,7 @@ from sources.clock import SteadyClock
 from sources.files import FileInput
 from sources.kafka import KafkaInput
 from sources.kafka_reader import KafkaReader
-from sources.reader import Input, Reader
+from sources.reader import Input, Reader, SourceError
 
 KAFKA: Literal["kafka"] = "kafka"
 # Almost all that a run makes is freed by reference counting; at Python's own thresholds the collector walks the state
@@ -45,6 +46,9 @@ KAFKA: Literal["kafka"] = "kafka"
 _COLLECT_AFTER = (10_000, 20, 100)
 # Where the sinks stood before the first run on a store, by process.
 _FIRST: Final = "outputs-*.json"
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+LOGGER = logging.getLogger(__name__)
 
 
 class RunPlan(Struct, frozen=True):
@@ -131,8 +135,10 @@ def execute(
         control.wrap_readers(wrap_reader)
     began = time.monotonic()
     with ExitStack() as open_things:
+        open_things.enter_context(_stopped_in_order(plan, control))
+        _serve(plan, metrics, control, on_serving, open_things)
         # Inputs are opened first: a mistyped path must not leave an empty output directory behind.
-        source = open_input(plan, clock)
+        source = _open_patiently(plan, clock, control)
         open_things.callback(source.close)
         worker = Worker(topology_of(plan, source), plan.process_id or 0)
         going_on = False
@@ -142,13 +148,7 @@ def execute(
             going_on = goes_on(plan.recovery, is_new=store.is_new)
         outlet = open_outlet(plan, observer, metrics, extra_sinks, control, going_on=going_on)
         try:
-            _run(
-                plan,
-                Run(worker, outlet, control, observer, keeps=plan.recovery is not None),
-                source,
-                metrics,
-                on_serving,
-            )
+            _run(plan, Run(worker, outlet, control, observer, keeps=plan.recovery is not None), source)
             outlet.close()
             if isinstance(control.reader, KafkaReader):
                 # Only now that the sinks have acknowledged everything may a run that starts at "committed" go on here.
@@ -165,6 +165,44 @@ def execute(
         watermark=observer.watermark,
         seconds=time.monotonic() - began,
     )
+
+
+@contextmanager
+def _stopped_in_order(plan: RunPlan, control: Control) -> Iterator[None]:
+    stop_within = plan.settings.supervisor.stop_within / 1000
+    with control.stopped_by_signals(), kept_in_bounds(stop_within, begun=lambda: control.reader is not None):
+        yield
+
+
+def _serve(
+    plan: RunPlan,
+    metrics: Metrics,
+    control: Control,
+    on_serving: Callable[[int], None] | None,
+    open_things: ExitStack,
+) -> None:
+    address = plan.settings.metrics
+    if plan.serve and address.port:
+        server = HealthServer(address.host, address.port + (plan.process_id or 0), metrics, control.readiness)
+        open_things.callback(server.close)
+        if on_serving is not None:
+            on_serving(server.port)
+
+
+def _open_patiently(plan: RunPlan, clock: SteadyClock, control: Control) -> Input:
+    """The input. A run that goes on where an earlier one stopped waits for a broker that is away."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return open_input(plan, clock)
+        except SourceError as error:
+            begun = plan.recovery is not None and read_manifest(plan.recovery) is not None
+            if not (error.passing and begun) or control.stopping:
+                raise
+            LOGGER.warning("%s; trying again", error)
+            control.starting = str(error)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def open_input(plan: RunPlan, clock: SteadyClock) -> Input:
@@ -243,13 +281,7 @@ def _first_positions(plan: RunPlan, outlet: Outlet) -> Mapping[str, int]:
     return positions
 
 
-def _run(
-    plan: RunPlan,
-    run: Run,
-    source: Input,
-    metrics: Metrics,
-    on_serving: Callable[[int], None] | None,
-) -> None:
+def _run(plan: RunPlan, run: Run, source: Input) -> None:
     control = run.control
     lookout = Lookout(
         plan.settings,
@@ -261,19 +293,8 @@ def _run(
     run.outlet.on_dead_letter = lookout.dead_letter
     reading = WorkerSource(source, run.worker, control, run.observer, lookout, until=plan.until)
     flow = build_flow(run, source, reading)
-    server = None
-    address = plan.settings.metrics
-    if plan.serve and address.port:
-        server = HealthServer(address.host, address.port + (plan.process_id or 0), metrics, control.readiness)
-        if on_serving is not None:
-            on_serving(server.port)
-    stop_within = plan.settings.supervisor.stop_within / 1000
     try:
-        with (
-            control.stopped_by_signals(),
-            kept_in_bounds(stop_within, begun=lambda: control.reader is not None),
-            _patient_collector(),
-        ):
+        with _patient_collector():
             cli_main(
                 flow,
                 process_id=plan.process_id,
@@ -286,9 +307,6 @@ def _run(
         if control.failure is not None:
             raise control.failure from None
         raise
-    finally:
-        if server is not None:
-            server.close()
 
 
 def _recovery(plan: RunPlan) -> RecoveryConfig | None:

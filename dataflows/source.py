@@ -1,5 +1,7 @@
 """The source as Bytewax sees it: one part per partition of the input, so that each keeps its own place in the store."""
 
+import logging
+import time
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -18,10 +20,12 @@ from dataflows.worker import Worker
 from events.batch import RawBatch
 from operators.heart.lateness import ClockSnapshot
 from operators.heart.snapshots import SnapshotError
-from sources.reader import Input, Reader
+from sources.reader import Input, Reader, SourceError
 
 IDLE_PAUSE: Final = timedelta(milliseconds=20)
 _SOON: Final = timedelta(milliseconds=1)
+_TRY_SECONDS: Final = 1.0
+LOGGER = logging.getLogger(__name__)
 
 
 class Place(Struct, frozen=True):
@@ -68,6 +72,7 @@ class WorkerSource:
         self._intake = Intake(plan, mine, number=worker.index, until=until)
         self._mine = mine
         self._awake: datetime | None = None
+        self._next_try = 0.0
 
     def add(self, partition: str, place: bytes | None) -> None:
         """Bytewax has placed a partition here, with what the store knows of it. Raises SnapshotError."""
@@ -85,9 +90,17 @@ class WorkerSource:
         if self._control.stopping:
             raise StopIteration
         if self._reader is None:
-            if not self._worker.ready:
+            if not self._worker.ready or time.monotonic() < self._next_try:
                 return ()
-            self._reader = self._open()
+            try:
+                self._reader = self._open()
+            except SourceError as error:
+                if not (error.passing and any(self._places.values())):
+                    raise
+                LOGGER.warning("%s; trying again", error)
+                self._control.starting = str(error)
+                self._next_try = time.monotonic() + _TRY_SECONDS
+                return ()
         waiting = self._waiting[partition]
         if not waiting:
             if self._reader.finished:

@@ -4,11 +4,11 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from events.batch import RawBatch
 from sources.lines import LineLog
-from sources.reader import SourceError
+from sources.reader import SourceError, Unreachable, chosen
 from sources.tables import TableLog
 
 LINE_SUFFIXES = (".ndjson", ".jsonl")
@@ -16,6 +16,7 @@ SUFFIXES = (
     *(f"{suffix}{packing}" for suffix in LINE_SUFFIXES for packing in ("", ".gz", ".zst")),
     ".parquet",
 )
+SIMULATED = "events"
 
 
 class Log(Protocol):
@@ -33,29 +34,48 @@ class Log(Protocol):
         ...
 
 
-class FileReader:
-    """Reads files and directories of event files.
+class FileInput:
+    """Files and directories of event files; each file is one partition, called after its path.
 
     In a directory, at any depth, every ``*.ndjson``, ``*.jsonl``, ``.gz`` and ``.zst`` of these, and ``*.parquet``
-    is read; a file named itself is read as JSON lines unless it ends in ``.parquet``. ``start`` holds the positions
-    to go on from: byte offsets in the unpacked content, row numbers in Parquet.
+    is read; a file named itself is read as JSON lines unless it ends in ``.parquet``. A directory with event files in
+    a folder ``events/`` of its own is one that was simulated: only that folder is read. ``topic``: the kind of input
+    that the records count as; their dead letters are called after it. ``batch``: records per read. Raises SourceError
+    for a path that does not exist and for a directory without event files.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        *,
-        topic: str = "files",
-        batch: int = 20_000,
-        start: Mapping[str, int] | None = None,
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], *, topic: str = "files", batch: int = 20_000) -> None:
+        self._files = dict(named_files(paths))
         self._topic = topic
         self._batch = batch
-        self._logs: dict[str, Log] = {
-            name: _open_log(path, (start or {}).get(name, 0)) for name, path in named_files(paths)
+        self.partitions: Sequence[str] = tuple(self._files)
+
+    def open(self, positions: Mapping[str, int | None] | None = None) -> "FileReader":
+        """A reader of these files; a position is a byte offset in the unpacked content, in Parquet a row number.
+
+        None: from the beginning. Whether a file still fits its position is seen with the first read of it.
+        """
+        logs = {
+            name: _open_log(self._files[name], position or 0)
+            for name, position in chosen(self.partitions, positions).items()
         }
-        self._unfinished = list(self._logs)
-        self.partitions: Sequence[str] = tuple(self._logs)
+        return FileReader(logs, self._topic, self._batch)
+
+    def close(self) -> None:
+        """Nothing: only readers hold files open."""
+
+
+class FileReader:
+    """Reads files to their ends; made by ``FileInput.open``."""
+
+    waiting: Final = None  # a file that cannot be read is an error, not a reason to wait
+
+    def __init__(self, logs: Mapping[str, Log], topic: str, batch: int) -> None:
+        self._topic = topic
+        self._batch = batch
+        self._logs = logs
+        self._unfinished = list(logs)
+        self.partitions: Sequence[str] = tuple(logs)
 
     @property
     def finished(self) -> bool:
@@ -84,6 +104,10 @@ class FileReader:
         """Nothing: files do not grow, so none can be fallen behind."""
         return {}
 
+    def unreachable(self) -> Mapping[str, Unreachable]:
+        """None of them ever is."""
+        return {}
+
     def close(self) -> None:
         """Closes the files."""
         for log in self._logs.values():
@@ -95,7 +119,7 @@ class FileReader:
 
 
 def named_files(paths: Sequence[Path]) -> list[tuple[str, Path]]:
-    """The files with their partitions' names, by name: the path within the directory given, or the file's name.
+    """The files with their partitions' names, sorted by name: the path within the directory given, or the file's name.
 
     Where two would have the same name, both are called by their whole path. Raises SourceError for a path that does
     not exist and for a directory without event files.
@@ -110,7 +134,8 @@ def named_files(paths: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def _files_at(path: Path) -> list[Path]:
     if path.is_dir():
-        files = [file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and file.is_file()]
+        # What was simulated has the truth beside its events, and that is no input.
+        files = _event_files(path / SIMULATED) or _event_files(path)
         if not files:
             raise SourceError("no event files in this directory", str(path), f"expected are files named {_patterns()}")
         return files
@@ -119,6 +144,10 @@ def _files_at(path: Path) -> list[Path]:
     if not os.access(path, os.R_OK):
         raise SourceError("may not be read", str(path), "give this user the right to read it")
     return [path]
+
+
+def _event_files(directory: Path) -> list[Path]:
+    return [file for file in directory.rglob("*") if file.name.endswith(SUFFIXES) and file.is_file()]
 
 
 def _patterns() -> str:

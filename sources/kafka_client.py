@@ -16,6 +16,13 @@ ANSWER_SECONDS = 10.0
 SETTLE_SECONDS = 3.0  # for which a topic that seems to be missing may just have been made
 PAUSE_SECONDS = 0.1
 
+CONNECTION = {
+    # A connection that went silent is given up after that; the default, a minute, would let time stand for so long.
+    "socket.timeout.ms": 10_000,
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.max.ms": 2_000,
+}
+
 log = logging.getLogger("orderpulse.kafka")
 
 
@@ -35,7 +42,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     Raises SourceError when an option refers to an environment variable that is not set.
     """
     try:
-        return {"bootstrap.servers": settings.bootstrap} | expand_all(settings.client)
+        return CONNECTION | {"bootstrap.servers": settings.bootstrap} | expand_all(settings.client)
     except UnsetVariableError as error:
         raise SourceError(
             f"the environment variable {error.name} is not set",
@@ -78,6 +85,7 @@ def no_answer(settings: KafkaSettings, error: KafkaException) -> SourceError:
         f"no answer from Kafka ({reason(error)})",
         settings.bootstrap,
         "check kafka.bootstrap, that a broker runs there, and the security options in kafka.client",
+        passing=True,
     )
 
 
@@ -92,4 +100,5 @@ def missing_topic(settings: KafkaSettings, name: str) -> SourceError:
         f"the topic {name} does not exist, or a partition of it has no leader",
         settings.bootstrap,
         "make it with `orderpulse topics create`, correct its name in kafka.topics, or start the broker that holds it",
+        passing=True,
     )

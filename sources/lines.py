@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import overload
 
 from sources.reader import SourceError
-from sources.unpacking import ByteStream, open_bytes, unreadable
+from sources.unpacking import ByteStream, changed, open_bytes, too_short, unreadable
 
 CHUNK = 256 << 10  # split while it is still in the processor's cache
 READ_AHEAD = 8 << 20  # for one read; more would take too long where the file is compressed
 LONGEST_LINE = 64 << 20
 SHORTEST_EVENT = 32  # type, id, source and time do not fit into less, so only lines below can be blank
+LOOK = 3  # bytes at a position, to see whether a line begins there: the one before it, and perhaps a newline
 BOM = b"\xef\xbb\xbf"
 
 
@@ -103,10 +104,31 @@ class LineLog:
     def _read_chunk(self) -> bytes:
         try:
             if self._stream is None:
-                self._stream = open_bytes(self._path, self.position)
+                return self._first_chunk()
             return self._stream.read(CHUNK)
         except OSError as error:
             raise unreadable(self._path, error) from error
+
+    def _first_chunk(self) -> bytes:
+        """From the position on; where that is not the beginning, the content is looked at from a byte before it.
+
+        A position stands behind a newline, or at the end of a last line that had none. Anything else there means that
+        the content is not the one that was read. Only these bytes are compared: more would mean to read it all again.
+        """
+        start = self.position
+        if not start:
+            self._stream = open_bytes(self._path)
+            return self._stream.read(CHUNK)
+        stream = open_bytes(self._path, start, look_back=1)
+        seen = b""
+        while len(seen) < LOOK and (more := stream.read(CHUNK)):
+            seen += more
+        before, first = seen[:1], seen[1:]
+        if before and (before == b"\n" or not first or first.startswith((b"\n", b"\r\n"))):
+            self._stream = stream
+            return first
+        stream.close()
+        raise changed(self._path, start) if before else too_short(self._path, start)
 
     def _add(self, chunk: bytes) -> None:
         if not chunk:

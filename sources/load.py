@@ -12,16 +12,18 @@ from msgspec import Struct
 from config.settings import KafkaSettings, TimeSettings, TopicSettings
 from events.batch import RawBatch
 from events.model import UNREADABLE, AnyEvent, Event
-from sources.files import SUFFIXES, FileReader
+from sources.files import SUFFIXES, FileInput
 from sources.kafka_client import ANSWER_SECONDS, Partition, client_options, log
 from sources.reader import SourceError
-from sources.topics import TopicFacts, topic_facts
+from sources.topics import INPUT_BYTES, TopicFacts, topic_facts
 
 PRODUCER_DEFAULTS = {
     "enable.idempotence": True,
     "linger.ms": 20,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 200_000,
+    # An input topic takes records of that size, also such as the flow will refuse for theirs; the default is 1 MB.
+    "message.max.bytes": INPUT_BYTES,
     "message.timeout.ms": 60_000,
 }
 FLUSH_SECONDS = 60.0
@@ -50,7 +52,7 @@ def load_files(
     produced as they are and do not move that time. ``progress`` is called with the number of lines just read.
     Raises SourceError for names that fit no topic, missing topics and partitions, and when a record is not delivered.
     """
-    reader = FileReader(paths)
+    reader = FileInput(paths).open()
     try:
         targets = _targets(reader.partitions, settings.topics)
         loader = _Loader(settings, times, targets, _checked_facts(settings, targets))

@@ -12,6 +12,9 @@ from sources.reader import SourceError
 _POSITION = re.compile(r"([\w.-]+)/(\d+):(\d+)")
 _WORDS = ("earliest", "latest", "committed")
 
+_EARLIEST = "start = 'earliest' reads what the log still holds"
+_ANEW = "a new recovery store begins anew, at kafka.start"
+
 Bounds = Mapping[Partition, tuple[int, int]]
 Start = str | Instant | dict[Partition, int]
 
@@ -59,8 +62,13 @@ def resolve_start(start: Start, consumer: Consumer, bounds: Bounds) -> dict[Part
     asked = _committed(consumer, list(bounds)) if isinstance(start, str) else start
     positions = first | {partition: asked[partition] for partition in bounds if partition in asked}
     for partition, position in positions.items():
-        _check(partition, position, *bounds[partition])
+        _check(partition, position, *bounds[partition], _EARLIEST)
     return positions
+
+
+def check_resumed(partition: Partition, position: int, low: int, high: int) -> None:
+    """Raises SourceError when the log does not hold the offset at which a snapshot was taken."""
+    _check(partition, position, low, high, _ANEW)
 
 
 def _at_time(moment: Instant, consumer: Consumer, bounds: Bounds) -> dict[Partition, int]:
@@ -83,17 +91,17 @@ def _committed(consumer: Consumer, partitions: Sequence[Partition]) -> dict[Part
     return {Partition(each.topic, each.partition): each.offset for each in answers if each.offset >= 0}
 
 
-def _check(partition: Partition, position: int, low: int, high: int) -> None:
+def _check(partition: Partition, position: int, low: int, high: int, otherwise: str) -> None:
     if position < low:
         raise SourceError(
             f"reading was to go on at offset {position}, but the log now begins at {low}: "
             f"{low - position} records were deleted before they were read",
             str(partition),
-            "lengthen the topic's retention; start = 'earliest' goes on without them",
+            f"lengthen the topic's retention; {otherwise}",
         )
     if position > high:
         raise SourceError(
             f"reading was to go on at offset {position}, but the log ends at {high}: the topic was made anew or cut",
             str(partition),
-            "check that this is the right cluster; start = 'earliest' reads the new topic from its beginning",
+            f"check that this is the right cluster; {otherwise}",
         )

@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 
 from sources.reader import SourceError
+from sources.unpacking import too_short
 
 PAYLOAD_COLUMNS = ("value", "payload")
 ARRIVAL_COLUMN = "timestamp"
@@ -59,6 +60,8 @@ class TableLog:
 
     def _open(self, limit: int) -> Iterator[pl.DataFrame]:
         scan = pl.scan_parquet(self._path, glob=False)
+        if self.position and scan.select(pl.len()).collect().item() < self.position:
+            raise too_short(self._path, self.position)
         schema = scan.collect_schema()
         self._payload = next((name for name in PAYLOAD_COLUMNS if _is_raw(schema.get(name))), None)
         if self._payload is not None:

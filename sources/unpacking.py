@@ -45,18 +45,21 @@ class Decoder(Protocol):
         ...
 
 
-def open_bytes(path: Path, start: int = 0) -> ByteStream:
-    """The file's bytes, unpacked, from ``start`` on. Raises SourceError when it cannot be opened or is shorter."""
+def open_bytes(path: Path, start: int = 0, *, look_back: int = 0) -> ByteStream:
+    """The file's bytes, unpacked, from ``look_back`` bytes before ``start`` on.
+
+    Raises SourceError when it cannot be opened or is shorter than the first of them.
+    """
     try:
         file = path.open("rb")
         if path.suffix == ".gz":
-            return Unpacked(path, file, lambda: zlib.decompressobj(wbits=31), start)
+            return Unpacked(path, file, lambda: zlib.decompressobj(wbits=31), start, look_back)
         if path.suffix == ".zst":
-            return Unpacked(path, file, lambda: zstandard.ZstdDecompressor().decompressobj(), start)
+            return Unpacked(path, file, lambda: zstandard.ZstdDecompressor().decompressobj(), start, look_back)
         if start:
             if file.seek(0, io.SEEK_END) < start:
                 raise too_short(path, start)
-            file.seek(start)
+            file.seek(start - look_back)
     except OSError as error:
         raise unreadable(path, error) from error
     return file
@@ -78,10 +81,21 @@ def too_short(path: Path, start: int) -> SourceError:
     )
 
 
+def changed(path: Path, start: int) -> SourceError:
+    """The error for a file in which no line begins at the position at which reading was to go on."""
+    return SourceError(
+        f"no line begins at position {start}, where reading was to go on",
+        str(path),
+        "its content was replaced or changed: restore it, or start anew from its beginning",
+    )
+
+
 class Unpacked:
     """A compressed file as a stream of its content: frame after frame, as ``cat a.gz b.gz`` leaves them."""
 
-    def __init__(self, path: Path, file: BinaryIO, new_decoder: Callable[[], Decoder], start: int) -> None:
+    def __init__(
+        self, path: Path, file: BinaryIO, new_decoder: Callable[[], Decoder], start: int, look_back: int
+    ) -> None:
         self._path = path
         self._file = file
         self._new_decoder = new_decoder
@@ -91,7 +105,7 @@ class Unpacked:
         self._damage: SourceError | None = None
         self._ended = False
         self._ahead = b""
-        self._skip(start)
+        self._skip(start, look_back)
 
     def read(self, size: int, /) -> bytes:
         """About ``size`` bytes while there are so many; damage is raised once all before it was given."""
@@ -106,8 +120,8 @@ class Unpacked:
             raise self._damage
         return b"".join(parts)
 
-    def _skip(self, start: int) -> None:
-        left = start
+    def _skip(self, start: int, look_back: int) -> None:
+        left = start - look_back
         while left:
             part = self.read(SKIP_STEP)
             if not part:

@@ -1,6 +1,6 @@
 import gzip
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +11,8 @@ import pytest
 import zstandard
 
 from sources import lines
-from sources.files import FileReader
-from sources.reader import Reader, SourceError
+from sources.files import FileInput, FileReader
+from sources.reader import Input, Reader, SourceError
 from tests.sources.support import drain, drain_until_error, event_line
 
 ORDERS = [event_line(number) for number in range(5_000)]
@@ -25,9 +25,18 @@ by_packing = pytest.mark.parametrize(("suffix", "pack"), PACKINGS, ids=["plain",
 by_compression = pytest.mark.parametrize(("suffix", "pack"), COMPRESSIONS, ids=["gzip", "zstd"])
 
 
+def reader_for(*paths: Path, batch: int = 20_000) -> FileReader:
+    """A reader of everything, from the beginning."""
+    return FileInput(paths, batch=batch).open()
+
+
+def resumed_reader(path: Path, positions: Mapping[str, int]) -> FileReader:
+    return FileInput([path]).open(dict(positions))
+
+
 def reader_of(path: Path, content: bytes, **options: int) -> FileReader:
     path.write_bytes(content)
-    return FileReader([path], batch=options.get("batch", 20_000))
+    return reader_for(path, batch=options.get("batch", 20_000))
 
 
 @by_packing
@@ -57,7 +66,7 @@ def test_reading_goes_on_at_the_position_where_it_stopped(
     path = tmp_path / f"order-0.ndjson{suffix}"
     reader = reader_of(path, pack(CONTENT), batch=1_234)
     before = [line for batch in reader.read(None) for line in batch.lines]
-    resumed = FileReader([path], start=reader.positions())
+    resumed = resumed_reader(path, reader.positions())
     assert before + drain(resumed).lines == ORDERS
 
 
@@ -68,7 +77,77 @@ def test_a_file_that_is_shorter_than_the_start_position_was_replaced(
     path = tmp_path / f"order-0.ndjson{suffix}"
     path.write_bytes(pack(CONTENT))
     with pytest.raises(SourceError, match=r"order-0.*ends before position 99999999.*replaced"):
-        drain(FileReader([path], start={path.name: 99_999_999}))
+        drain(resumed_reader(path, {path.name: 99_999_999}))
+
+
+@by_packing
+def test_a_file_that_grew_goes_on_where_it_stood(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / f"order-0.ndjson{suffix}"
+    reader = reader_of(path, pack(CONTENT))
+    drain(reader)
+    path.write_bytes(pack(CONTENT + b"paid\nshipped\n"))
+    assert drain(resumed_reader(path, reader.positions())).lines == [b"paid", b"shipped"]
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_a_last_line_may_get_its_newline_when_the_file_grows(tmp_path: Path, newline: bytes) -> None:
+    path = tmp_path / "order-0.ndjson"
+    reader = reader_of(path, b"paid")
+    assert drain(reader).lines == [b"paid"]
+    path.write_bytes(b"paid" + newline + b"shipped")
+    assert drain(resumed_reader(path, reader.positions())).lines == [b"shipped"]
+
+
+def test_a_file_without_anything_new_is_finished_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "order-0.ndjson"
+    reader = reader_of(path, CONTENT)
+    drain(reader)
+    [batch] = resumed_reader(path, reader.positions()).read(None)
+    assert (batch.lines, batch.finished) == ([], True)
+
+
+@by_packing
+def test_a_file_whose_lines_moved_is_refused_and_stays_refused(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"order-0.ndjson{suffix}"
+    reader = reader_of(path, pack(CONTENT), batch=100)
+    reader.read(None)
+    path.write_bytes(pack(b"{}\n" + CONTENT))
+    resumed = resumed_reader(path, reader.positions())
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"order-0.*no line begins at position.*replaced or changed: restore"):
+            resumed.read(None)
+
+
+def test_a_last_line_that_was_read_before_it_was_whole_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "order-0.ndjson"
+    reader = reader_of(path, b'{"type":"order.st')
+    drain(reader)
+    path.write_bytes(b'{"type":"order.stage"}\n')
+    with pytest.raises(SourceError, match=r"no line begins at position 17"):
+        drain(resumed_reader(path, reader.positions()))
+
+
+def test_an_input_is_opened_for_some_of_its_files_and_knows_all_of_them(tmp_path: Path) -> None:
+    for name in ("b.ndjson", "a.ndjson", "c.ndjson"):
+        (tmp_path / name).write_bytes(CONTENT)
+    source: Input = FileInput([tmp_path], topic="orders")
+    assert source.partitions == ("a.ndjson", "b.ndjson", "c.ndjson")
+    reader = source.open({"c.ndjson": len(ORDERS[0]) + 1, "a.ndjson": None})
+    assert reader.partitions == ("a.ndjson", "c.ndjson")
+    delivered = drain(reader)
+    assert delivered.of("a.ndjson").lines == ORDERS
+    assert delivered.of("c.ndjson").lines == ORDERS[1:]
+    assert {batch.topic for batch in delivered.batches} == {"orders"}
+    assert (reader.unreachable(), reader.waiting) == ({}, None)
+    source.close()
+
+
+def test_a_position_in_a_file_that_is_not_given_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_bytes(CONTENT)
+    with pytest.raises(SourceError, match=r"gone\.ndjson: .*not part of the input; give the input that the recovery"):
+        FileInput([tmp_path]).open({"gone.ndjson": 5})
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
@@ -178,14 +257,23 @@ def test_a_directory_is_searched_to_any_depth_and_its_files_come_by_name(tmp_pat
     (tmp_path / "2026" / "01").mkdir(parents=True)
     for name in ("b.ndjson", "a.jsonl.gz", "2026/01/c.ndjson.zst", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert FileReader([tmp_path]).partitions == ("2026/01/c.ndjson.zst", "a.jsonl.gz", "b.ndjson")
+    assert reader_for(tmp_path).partitions == ("2026/01/c.ndjson.zst", "a.jsonl.gz", "b.ndjson")
+
+
+def test_of_a_simulation_only_the_events_are_read(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    for name in ("events/order-0.ndjson", "truth.ndjson"):
+        (tmp_path / name).write_bytes(ORDERS[0])
+    assert FileInput([tmp_path]).partitions == ("events/order-0.ndjson",)
+    (tmp_path / "events" / "order-0.ndjson").unlink()
+    assert FileInput([tmp_path]).partitions == ("truth.ndjson",)
 
 
 def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     for shop in ("east", "west"):
         (tmp_path / shop).mkdir()
         (tmp_path / shop / "order-0.ndjson").write_bytes(ORDERS[0])
-    reader = FileReader([tmp_path / "east", tmp_path / "west"])
+    reader = reader_for(tmp_path / "east", tmp_path / "west")
     assert reader.partitions == tuple(str(tmp_path / shop / "order-0.ndjson") for shop in ("east", "west"))
     assert drain(reader).lines == [ORDERS[0]] * 2
 
@@ -193,13 +281,13 @@ def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "order-0.ndjson"
     path.write_bytes(CONTENT)
-    assert drain(FileReader([path, path])).lines == ORDERS
+    assert drain(reader_for(path, path)).lines == ORDERS
 
 
 def test_the_preferred_file_is_read_first(tmp_path: Path) -> None:
     for name in ("a.ndjson", "b.ndjson", "c.ndjson"):
         (tmp_path / name).write_bytes(CONTENT)
-    reader = FileReader([tmp_path], batch=4_000)
+    reader = reader_for(tmp_path, batch=4_000)
     asked: Sequence[str | None] = ("c.ndjson", "b.ndjson", "c.ndjson", "c.ndjson", None)
     assert [batch.partition for name in asked for batch in reader.read(name)] == [
         "c.ndjson",
@@ -212,13 +300,13 @@ def test_the_preferred_file_is_read_first(tmp_path: Path) -> None:
 
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere: does not exist; check the path"):
-        FileReader([tmp_path / "nowhere"])
+        reader_for(tmp_path / "nowhere")
 
 
 def test_a_directory_without_event_files_says_what_was_expected(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_bytes(b"")
     with pytest.raises(SourceError, match=r"no event files.*\*\.ndjson.*\*\.parquet"):
-        FileReader([tmp_path])
+        reader_for(tmp_path)
 
 
 def test_a_file_that_vanishes_after_the_start_is_named(tmp_path: Path) -> None:
@@ -230,7 +318,7 @@ def test_a_file_that_vanishes_after_the_start_is_named(tmp_path: Path) -> None:
 
 def write_parquet(path: Path, table: pl.DataFrame) -> FileReader:
     table.write_parquet(path, row_group_size=1_000)
-    return FileReader([path], batch=300)
+    return reader_for(path, batch=300)
 
 
 def test_recorded_payloads_come_back_byte_for_byte_with_their_arrivals(tmp_path: Path) -> None:
@@ -288,8 +376,17 @@ def test_a_row_becomes_an_object_of_what_stands_in_it(tmp_path: Path) -> None:
 def test_a_parquet_file_is_resumed_at_its_row(tmp_path: Path) -> None:
     reader = write_parquet(tmp_path / "raw.parquet", pl.DataFrame({"value": ORDERS}))
     before = [line for batch in reader.read(None) for line in batch.lines]
-    resumed = FileReader([tmp_path / "raw.parquet"], start=reader.positions())
+    resumed = resumed_reader(tmp_path / "raw.parquet", reader.positions())
     assert before + drain(resumed).lines == ORDERS
+
+
+def test_a_parquet_file_with_fewer_rows_than_were_read_was_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "raw.parquet"
+    reader = write_parquet(path, pl.DataFrame({"value": ORDERS}))
+    drain(reader)
+    pl.DataFrame({"value": ORDERS[:-1]}).write_parquet(path)
+    with pytest.raises(SourceError, match=r"ends before position 5000.*replaced"):
+        drain(resumed_reader(path, reader.positions()))
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from config.settings import KafkaSettings, TopicSettings
-from sources.kafka import KafkaReader
-from sources.reader import Reader, SourceError
+from sources.kafka import KafkaInput
+from sources.kafka_reader import KafkaReader
+from sources.reader import Input, Reader, SourceError
 from tests.sources.support import Delivered, drain, event_line, read_until
 from tests.support.kafka_broker import KafkaBroker
 
@@ -58,8 +60,10 @@ def open_reader(kafka: KafkaBroker, topic: str) -> Iterator[Open]:
     readers = []
     settings = settings_for(kafka.bootstrap)
 
-    def open_one(start: str = "earliest", *, bounded: bool = False, share: tuple[int, int] = (0, 1)) -> KafkaReader:
-        reader = KafkaReader(settings, [topic], start=start, bounded=bounded, now=wall_time, share=share)
+    def open_one(
+        start: str = "earliest", *, bounded: bool = False, positions: Mapping[str, int | None] | None = None
+    ) -> KafkaReader:
+        reader = KafkaInput(settings, [topic], start=start, bounded=bounded).open(positions)
         readers.append(reader)
         return reader
 
@@ -133,7 +137,7 @@ def test_headers_and_tombstones_keep_records_and_positions_together(send: Send, 
 def test_members_share_the_partitions_without_waiting_for_each_other(topic: str, send: Send, open_reader: Open) -> None:
     send(0, b"a")
     send(1, b"b")
-    first, second = open_reader(bounded=True, share=(0, 2)), open_reader(bounded=True, share=(1, 2))
+    first, second = (open_reader(bounded=True, positions={f"{topic}/{number}": None}) for number in (0, 1))
     assert (first.partitions, second.partitions) == ((f"{topic}/0",), (f"{topic}/1",))
     assert (drain(first).lines, drain(second).lines) == ([b"a"], [b"b"])
 
@@ -178,6 +182,50 @@ def test_committed_goes_on_where_the_group_stood_and_else_at_the_first_record(
 def test_a_position_behind_the_end_of_the_log_is_refused(topic: str, open_reader: Open) -> None:
     with pytest.raises(SourceError, match=rf"{topic}/0: .*offset 5.*the log ends at 0"):
         open_reader(f"{topic}/0:5")
+
+
+def test_a_reader_goes_on_at_its_positions_and_where_it_has_none_as_the_settings_say(
+    topic: str, send: Send, open_reader: Open
+) -> None:
+    send(0, *lines(0, 10))
+    send(1, *lines(10, 20))
+    positions = {f"{topic}/0": 7, f"{topic}/1": None}
+    delivered = drain(open_reader(f"{topic}/1:8", bounded=True, positions=positions))
+    assert delivered.of(f"{topic}/0").lines == lines(7, 10)
+    assert delivered.of(f"{topic}/1").lines == lines(18, 20)
+
+
+@pytest.mark.parametrize(
+    ("position", "message"), [(2, "the log now begins at 5: 3 records"), (11, "the log ends at 10")]
+)
+def test_a_position_that_the_log_does_not_hold_is_refused(
+    kafka: KafkaBroker, topic: str, send: Send, open_reader: Open, position: int, message: str
+) -> None:
+    send(0, *lines(0, 10))
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.delete_records([TopicPartition(topic, 0, 5)])[TopicPartition(topic, 0)].result(10)
+    with pytest.raises(SourceError, match=rf"{topic}/0: .*{message}.*; a new recovery store begins anew"):
+        open_reader(positions={f"{topic}/0": position})
+
+
+def test_a_position_of_a_partition_that_is_not_there_is_refused(open_reader: Open) -> None:
+    with pytest.raises(SourceError, match=r"other/0: .*not part of the input"):
+        open_reader(positions={"other/0": 5})
+
+
+def test_an_input_knows_all_partitions_sorted_as_texts(kafka: KafkaBroker, topic: str) -> None:
+    kafka.create_topic(wide := f"a-wide-{topic}", partitions=11)
+    names: Input = KafkaInput(settings_for(kafka.bootstrap), [topic, wide], start="earliest")
+    assert names.partitions == tuple(
+        sorted([f"{topic}/0", f"{topic}/1", *(f"{wide}/{number}" for number in range(11))])
+    )
+    names.close()
+
+
+def test_a_process_without_a_partition_reads_nothing(open_reader: Open) -> None:
+    reader = open_reader(positions={})
+    assert (reader.read(None), reader.positions(), dict(reader.unreachable()), reader.waiting) == ([], {}, {}, None)
+    assert open_reader(bounded=True, positions={}).finished
 
 
 def test_offsets_of_a_partition_that_is_not_read_are_refused(open_reader: Open) -> None:
@@ -245,30 +293,31 @@ def test_a_topic_that_does_not_exist_is_named_with_the_remedy(kafka: KafkaBroker
     with pytest.raises(
         SourceError, match=r"the topic no-such-topic does not exist.*make it with `orderpulse topics create`"
     ):
-        KafkaReader(settings_for(kafka.bootstrap), ["no-such-topic"], start="earliest", now=wall_time)
+        KafkaInput(settings_for(kafka.bootstrap), ["no-such-topic"], start="earliest")
 
 
 def test_a_secret_that_is_not_set_is_named(kafka: KafkaBroker, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BROKER_PASSWORD", raising=False)
     settings = settings_for(kafka.bootstrap, **{"sasl.password": "${BROKER_PASSWORD}"})
     with pytest.raises(SourceError, match=r"BROKER_PASSWORD is not set"):
-        KafkaReader(settings, [topic], start="earliest", now=wall_time)
+        KafkaInput(settings, [topic], start="earliest")
 
 
 @pytest.mark.slow
 def test_an_unreachable_broker_confirms_nothing_is_reported_and_is_read_again(tmp_path: Path) -> None:
     with KafkaBroker.start(tmp_path) as broker:
         broker.create_topic("orders")
-        reader = KafkaReader(settings_for(broker.bootstrap), ["orders"], start="earliest", now=wall_time)
+        reader = KafkaInput(settings_for(broker.bootstrap), ["orders"], start="earliest").open()
         read_until(reader, lambda seen: bool(confirmations(seen)))
         broker.pause()
         paused_at = wall_time()
-        silent = read_until(reader, lambda _: bool(reader.errors))
+        silent = read_until(reader, lambda _: reader.waiting is not None)
         assert max(confirmations(silent).values(), default=0) <= paused_at
-        assert "since" in reader.errors["orders/0"]
+        assert paused_at - 1_000 <= reader.unreachable()["orders/0"].since_ms <= wall_time()
+        assert broker.bootstrap in str(reader.waiting)
         broker.resume()
         read_until(reader, confirmed_since(paused_at + 1, "orders/0"))
-        assert reader.errors == {}
+        assert (dict(reader.unreachable()), reader.waiting) == ({}, None)
         reader.close()
 
 

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from config.settings import KafkaSettings, TimeSettings, TopicSettings
 from config.units import Duration, Instant
 from operators.heart.router import MAX_RECORD
-from sources.kafka import KafkaReader
+from sources.kafka import KafkaInput
 from sources.load import load_files
 from sources.reader import SourceError
 from sources.topics import create_topics, planned_topics, topic_facts
@@ -60,7 +60,7 @@ def load(settings: KafkaSettings, tmp_path: Path) -> Load:
 
 
 def what_stands_in(settings: KafkaSettings, topic: str) -> Delivered:
-    reader = KafkaReader(settings, [topic], start="earliest", bounded=True, now=lambda: time.time_ns() // 1_000_000)
+    reader = KafkaInput(settings, [topic], start="earliest", bounded=True).open()
     delivered = drain(reader)
     reader.close()
     return delivered
@@ -101,6 +101,14 @@ def test_a_bad_line_is_loaded_as_it_is_and_makes_no_other_event_late(
     loaded = what_stands_in(settings, settings.topics.orders)
     assert loaded.lines[1] == bad
     assert loaded.arrivals == [ZERO, ZERO, ZERO + 1]
+
+
+def test_the_longest_record_that_a_flow_takes_can_be_loaded_and_a_longer_one_too(
+    settings: KafkaSettings, load: Load
+) -> None:
+    lines = [event_line(number) + b" " * padding for number, padding in ((0, MAX_RECORD), (1, MAX_RECORD // 2))]
+    load({"order-0.ndjson": lines})
+    assert what_stands_in(settings, settings.topics.orders).lines == lines
 
 
 def test_events_of_the_future_are_loaded_too(settings: KafkaSettings, load: Load) -> None:
