@@ -12,6 +12,9 @@ _SAME_ID = "The same events give the same id."
 _OPERATOR = "The person or account that did it; null where the source did not say."
 
 MEANINGS: dict[type[Struct], dict[str, str]] = {
+    model.Cleaned: {
+        "cleaned": "What a mapping had to decide or change, each as `field: what`: see docs/profiles.md, 'Cleaning'.",
+    },
     model.Event: {
         "time": "When it happened.",
     },

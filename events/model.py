@@ -45,7 +45,13 @@ class Address(Struct, frozen=True, gc=False, omit_defaults=True):
     postcode: str | None = None
 
 
-class Event(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type"):
+class Cleaned(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """What a mapping changed beyond units and names, each as ``field: what``, e.g. ``phone: one_form``."""
+
+    cleaned: tuple[Name, ...] = ()
+
+
+class Event(Cleaned, frozen=True, gc=False, omit_defaults=True, tag_field="type"):
     """What all events have. ``(source, id)`` names an event once and for all."""
 
     id: EventId

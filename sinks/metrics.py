@@ -1,6 +1,6 @@
 """The one registry of metric names, and what counts under them. docs/metrics.md explains each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -49,6 +49,11 @@ METRICS: Final = (
         "orderpulse_source_lag_records", "gauge", "Records of the log not read yet.", ("topic", "partition")
     ),
     MetricDefinition(
+        "orderpulse_clock_jump_seconds",
+        "gauge",
+        "How far the host's clock stands off the time that the flow believes; 0: no jump.",
+    ),
+    MetricDefinition(
         "orderpulse_event_time_delay_seconds",
         "histogram",
         "Wall time minus event time of an event when it is read.",
@@ -64,6 +69,67 @@ METRICS: Final = (
         _SECONDS_OF_A_WRITE,
     ),
     MetricDefinition("orderpulse_sink_errors_total", "counter", "Errors that a sink raised.", ("sink",)),
+    MetricDefinition(
+        "orderpulse_waiting_seconds",
+        "gauge",
+        "For how long a sink or a source has stood still; 0: it goes on.",
+        ("part",),
+    ),
+    MetricDefinition("orderpulse_unreachable_partitions", "gauge", "Partitions that do not answer and hold time back."),
+    MetricDefinition("orderpulse_left_out_partitions", "gauge", "Partitions without which time goes on by force."),
+    MetricDefinition(
+        "orderpulse_dead_letter_share_ratio",
+        "gauge",
+        "Share of dead letters among the last records of a partition.",
+        ("topic", "partition"),
+    ),
+    MetricDefinition(
+        "orderpulse_key_group_skew_ratio",
+        "gauge",
+        "Entries of the largest key group over the mean of all; 1: all alike.",
+        ("stage",),
+    ),
+    MetricDefinition(
+        "orderpulse_last_snapshot_seconds",
+        "gauge",
+        "When the newest snapshot was complete, as seconds since the epoch.",
+    ),
+    MetricDefinition(
+        "orderpulse_snapshot_duration_seconds",
+        "histogram",
+        "How long the flow stood for one snapshot.",
+        buckets=_SECONDS_OF_A_WRITE,
+    ),
+    MetricDefinition("orderpulse_snapshot_bytes", "gauge", "Bytes that the newest snapshot wrote."),
+    MetricDefinition(
+        "orderpulse_recovery_seconds", "gauge", "How long the last start took until records were read, state included."
+    ),
+    MetricDefinition("orderpulse_restarts_total", "counter", "How often the supervisor started this process again."),
+    MetricDefinition(
+        "orderpulse_intake_requests_total", "counter", "Deliveries of platforms, by outcome.", ("route", "outcome")
+    ),
+    MetricDefinition(
+        "orderpulse_intake_request_seconds",
+        "histogram",
+        "How long a platform waits for its answer.",
+        ("route",),
+        _SECONDS_OF_A_WRITE,
+    ),
+    MetricDefinition("orderpulse_intake_under_way", "gauge", "Deliveries that are being answered."),
+    MetricDefinition(
+        "orderpulse_intake_mapped_events_total", "counter", "Events that raw records gave.", ("route", "type")
+    ),
+    MetricDefinition(
+        "orderpulse_intake_unmapped_total", "counter", "Raw records with a dead letter.", ("route", "reason")
+    ),
+    MetricDefinition("orderpulse_intake_polled_records_total", "counter", "New records that a poll gave.", ("poll",)),
+    MetricDefinition("orderpulse_intake_poll_failures_total", "counter", "Polls without a usable answer.", ("poll",)),
+    MetricDefinition(
+        "orderpulse_intake_poll_success_seconds",
+        "gauge",
+        "When a poll last went through, as seconds since the epoch.",
+        ("poll",),
+    ),
 )
 
 
@@ -79,6 +145,7 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._refresh: list[Callable[[Metrics], None]] = []
         for metric in METRICS:
             self._register(metric)
 
@@ -97,8 +164,14 @@ class Metrics:
         histogram = self._histograms[name]
         (histogram.labels(**labels) if labels else histogram).observe(value)
 
+    def refresh_with(self, refresh: Callable[["Metrics"], None]) -> None:
+        """Call this before each ``render``, in its thread: for values that change while the flow stands still."""
+        self._refresh.append(refresh)
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        for refresh in self._refresh:
+            refresh(self)
         return generate_latest(_WithoutCreationTimes(self._registry))
 
     def _register(self, metric: MetricDefinition) -> None:

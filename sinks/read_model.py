@@ -1,48 +1,61 @@
 """The read model: what dashboards, the console and the shipping gate ask, in Redis. docs/redis.md has its keys."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoScriptError,
-    RedisError,
-)
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, NoScriptError, RedisError
 from redis.retry import Retry
 
 from config.environment import expand
 from config.settings import RedisSettings
 from events.records import AlertRecord, Record
 from sinks import read_model_scripts as scripts
+from sinks.patience import Patience, never
 from sinks.read_model_calls import Call, call_for_mark, call_for_sweep, calls_for
-from sinks.sink import SinkError
+from sinks.sink import Sink, SinkError, Waiting
 
 _SOCKET_SECONDS = 5.0
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 5.0
 
-# What passes by itself: a restart, a network that is down, a server that forgot its scripts, a fail-over.
+# What passes, or is put right at the server: a restart, a network that is down, a server that forgot its scripts.
 _PASSING = (redis.ConnectionError, redis.TimeoutError, NoScriptError)
-_READ_ONLY = "READONLY"  # within a script it comes as the text of a general error, like the next
-_OUT_OF_MEMORY = "OOM command not allowed"
-_REFUSED = (AuthenticationError, AuthorizationError)
+# The same as words of the server, since within a script they come as the text of a general error; and what it lacks.
+_PASSING_STATES = {
+    "READONLY": "a fail-over, or redis.url names a replica",
+    "OOM command": "raise maxmemory of the server, or shorten redis.ttl",
+    "MISCONF": "the server cannot write its own files: see its log",
+    "NOREPLICAS": "the server misses its replicas",
+    "MASTERDOWN": "the server misses its master",
+    "LOADING": "the server reads its files",
+    "BUSY ": "another program's script does not end",
+}
+_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
-class ReadModelSink:
+class ReadModelSink(Sink):
     """Keeps the read model up to date with alerts, holds and order snapshots; other records are left out.
 
-    Every write is guarded, so writing anything again, or in another order, ends in the same content. While Redis
-    is away, ``write`` and ``mark`` hold the caller back and try again, for at most ``retry_seconds``.
+    Every write is guarded, so writing anything again, or in another order, ends in the same content: ``positions`` has
+    nothing to say. While Redis is away or cannot take a write, ``write`` and ``mark`` hold the caller back.
     """
 
-    def __init__(self, settings: RedisSettings, *, retry_seconds: float = 300.0) -> None:
-        """Connect; raises SinkError when Redis does not answer or refuses the password."""
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        worker: int = 0,
+        workers: int = 1,
+        patient: bool = False,
+        give_up: Callable[[], bool] = never,
+    ) -> None:
+        """Connect; raises SinkError when Redis does not answer or refuses the password.
+
+        ``worker`` of ``workers``: which process this is, counted from 0. ``patient``: connect at the first use, and
+        wait for it; so a process may start again amid an outage. ``give_up`` ends every wait (see Patience).
+        """
         self._ttl = int(settings.ttl)
         self._constants = (
             settings.prefix,
@@ -51,8 +64,8 @@ class ReadModelSink:
             settings.recent_orders,
             settings.feed_length,
         )
+        self._worker, self._workers = worker, workers
         self._rules: set[str] = set()
-        self._retry_seconds = retry_seconds
         self._name = "Redis"
         self._sha: dict[str, str] = {}
         url = expand(settings.url)
@@ -65,9 +78,11 @@ class ReadModelSink:
                 socket_connect_timeout=_SOCKET_SECONDS,
                 retry=Retry(NoBackoff(), 0),  # calls are tried again here, with pauses that grow
             )
-            self._load_scripts()
+            if not patient:
+                self._load_scripts()
         except (RedisError, ValueError) as error:
             raise self._failure(error) from error
+        self._patience = Patience(self._name, give_up)
 
     def write(self, records: Sequence[Record]) -> None:
         """Bring the records in, and return when Redis has answered."""
@@ -76,12 +91,17 @@ class ReadModelSink:
             self._run(calls)
 
     def mark(self, watermark_ms: int, wall_ms: int, counts: Mapping[str, int]) -> None:
-        """Say how far the view has come: event time and wall time (epoch ms), the run's counts by name.
+        """Say how far this worker has come: event time and wall time (epoch ms), its counts by name.
 
         A mark older than the one there changes nothing. It also tidies the indexes, a little each time.
         """
-        sweep = call_for_sweep(self._rules, watermark_ms - self._ttl)
-        self._run([call_for_mark(watermark_ms, wall_ms, counts), sweep])
+        mark = call_for_mark(self._worker, self._workers, watermark_ms, wall_ms, counts)
+        self._run([mark, call_for_sweep(self._rules, watermark_ms - self._ttl)])
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Set while Redis is away or cannot take a write."""
+        return self._patience.waiting
 
     def flush(self) -> None:
         """Nothing to wait for: what ``write`` was given has been answered."""
@@ -92,19 +112,17 @@ class ReadModelSink:
 
     def _run(self, calls: Sequence[Call]) -> None:
         """Send the calls, and after an interruption all of them again: those that were done change nothing."""
-        give_up_at = time.monotonic() + self._retry_seconds
-        pause = _FIRST_PAUSE
         while True:
             try:
                 self._send(calls)
             except RedisError as error:
-                if not _passes(error) or time.monotonic() + pause > give_up_at:
+                if not _passes(error):
                     raise self._failure(error) from error
                 self._sha.clear()
+                self._patience.pause(f"{self._name}: {_cause(error)}")
             else:
+                self._patience.over()
                 return
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _send(self, calls: Sequence[Call]) -> None:
         if not self._sha:
@@ -119,8 +137,7 @@ class ReadModelSink:
         self._sha = {text: _text(self._client.script_load(text)) for text in scripts.ALL}
 
     def _failure(self, error: Exception) -> SinkError:
-        cause = str(error).rpartition("of pipeline caused error: ")[2]  # without the packed arguments
-        return SinkError(self._name, cause or type(error).__name__, _remedy(error))
+        return SinkError(self._name, _cause(error), _remedy(error))
 
 
 def _place(url: str) -> str:
@@ -135,16 +152,30 @@ def _text(answer: Any) -> str:
 
 
 def _passes(error: RedisError) -> bool:
-    return (isinstance(error, _PASSING) and not isinstance(error, _REFUSED)) or _READ_ONLY in str(error)
+    if isinstance(error, _REFUSED):
+        return False
+    return isinstance(error, _PASSING) or _state(error) is not None
+
+
+def _state(error: Exception) -> str | None:
+    """What the server says about itself, with what to do."""
+    text = f"{getattr(error, 'status_code', None)} {error}"  # for the kinds it knows, the client cuts the word off
+    return next((advice for word, advice in _PASSING_STATES.items() if word in text), None)
+
+
+def _cause(error: Exception) -> str:
+    cause = str(error).rpartition("of pipeline caused error: ")[2]  # without the packed arguments
+    advice = _state(error)
+    return (cause or type(error).__name__) + (f" ({advice})" if advice else "")
 
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, ValueError):
         return "correct redis.url, e.g. redis://host:6379/0"
+    if isinstance(error, NoPermissionError):
+        return "give the account its rights: ~<redis.prefix>* +@read +@write +@scripting +@connection"
     if isinstance(error, _REFUSED):
         return "correct the user and the password in redis.url"
-    if _OUT_OF_MEMORY in str(error):
-        return "raise maxmemory of the server or shorten redis.ttl, and start again"
     if isinstance(error, RedisError) and _passes(error):
         return "check redis.url and that the server is up, and start again"
     return "check the rights of the account (scripts, hashes, sorted sets) and the server's log"

@@ -47,10 +47,10 @@ def calls_for(records: Sequence[Record]) -> list[Call]:
     ]
 
 
-def call_for_mark(watermark_ms: int, wall_ms: int, counts: Mapping[str, int]) -> Call:
-    """How far the view has come."""
-    mark = {"watermark": watermark_ms, "updated_at": wall_ms, "counts": _json(dict(counts))}
-    return Call(scripts.MARK, [mark])
+def call_for_mark(worker: int, workers: int, watermark_ms: int, wall_ms: int, counts: Mapping[str, int]) -> Call:
+    """How far one of several workers has come."""
+    entry = {"watermark": watermark_ms, "updated_at": wall_ms, "counts": dict(counts)}
+    return Call(scripts.MARK, [{"worker": worker, "workers": workers, "entry": _json(entry)}])
 
 
 def call_for_sweep(rules: Iterable[str], before_ms: int) -> Call:

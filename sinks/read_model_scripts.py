@@ -119,14 +119,50 @@ end
 """
 )
 
+# The view is as old as the worker that is furthest behind, so nothing is said before each has said something. After a
+# start with another number of workers the former ones' marks say nothing: their key groups went elsewhere.
 MARK = (
     _PREAMBLE
     + """
 local key = prefix .. 'meta'
+
+local function forget_workers()
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 7) == 'worker:' then redis.call('HDEL', key, field) end
+  end
+end
+
+local function publish(workers)
+  local watermark, updated_at, counts = math.huge, math.huge, {}
+  for worker = 0, workers - 1 do
+    local entry = redis.call('HGET', key, 'worker:' .. worker)
+    if not entry then return end
+    entry = cjson.decode(entry)
+    watermark, updated_at = math.min(watermark, entry.watermark), math.min(updated_at, entry.updated_at)
+    for name, count in pairs(entry.counts) do counts[name] = (counts[name] or 0) + count end
+  end
+  if not is_newer(watermark, updated_at, redis.call('HMGET', key, 'watermark', 'updated_at')) then return end
+  local names, parts = {}, {}
+  for name in pairs(counts) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    parts[#parts + 1] = cjson.encode(name) .. ':' .. string.format('%.0f', counts[name])
+  end
+  redis.call('HSET', key, 'watermark', watermark, 'updated_at', updated_at,
+             'counts', '{' .. table.concat(parts, ',') .. '}')
+end
+
 for _, mark in ipairs(items) do
-  if is_newer(mark.watermark, mark.updated_at, redis.call('HMGET', key, 'watermark', 'updated_at')) then
-    redis.call('HSET', key, 'watermark', mark.watermark, 'updated_at', mark.updated_at, 'counts', mark.counts)
+  local field = 'worker:' .. mark.worker
+  if redis.call('HGET', key, 'workers') ~= tostring(mark.workers) then
+    forget_workers()
+    redis.call('HSET', key, 'workers', mark.workers)
+  end
+  local entry, known = cjson.decode(mark.entry), cjson.decode(redis.call('HGET', key, field) or '{}')
+  if is_newer(entry.watermark, entry.updated_at, {known.watermark, known.updated_at}) then
+    redis.call('HSET', key, field, mark.entry)
     redis.call('PEXPIRE', key, ttl)
+    publish(mark.workers)
   end
 end
 """

@@ -1,13 +1,26 @@
-"""What every sink keeps to, and how one says that it cannot go on."""
+"""What every sink keeps to, and how one says that it waits or cannot go on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+from msgspec import Struct
 
 from events.records import Record
 
 
+class Waiting(Struct, frozen=True):
+    """A sink that is held up. ``since_ms``: wall time, epoch ms; ``reason``: what it waits for."""
+
+    since_ms: int
+    reason: str
+
+
 class Sink(Protocol):
-    """Takes records out of the flow. Nothing that was given to it is lost without a SinkError."""
+    """Takes records out of the flow. Nothing that was given to it is lost without a SinkError.
+
+    What it writes to may be away for as long as it likes: it holds the flow back and goes on by itself. A class that
+    derives from this one and writes nowhere needs ``write``, ``flush`` and ``close`` alone.
+    """
 
     def write(self, records: Sequence[Record]) -> None:
         """Hand the records over, in this order, and return only then.
@@ -18,6 +31,34 @@ class Sink(Protocol):
 
     def flush(self) -> None:
         """Return when all records handed over are acknowledged. Raises SinkError."""
+
+    def positions(self) -> dict[str, int]:
+        """Where in its logs everything stands that it writes from now on: at these places, or behind them.
+
+        Kafka: "topic/partition" -> offset; files: name -> length in bytes. Asked after ``flush``, for each snapshot.
+        Empty for a sink that may be told everything again. Raises SinkError.
+        """
+        return {}
+
+    def resume(self, positions: Mapping[str, int]) -> None:
+        """Once, before the first ``write``: the flow begins again at the snapshot that holds these positions.
+
+        What stands behind them, written by whatever process, is left out when the flow writes it again. A log without
+        a position is read from its beginning. Raises SinkError.
+        """
+        return
+
+    def passed(self, watermark_ms: int) -> None:
+        """All records up to this event time (epoch ms) that will ever be handed over to this sink have been.
+
+        So what ``resume`` found and still waits for may be forgotten: the key groups of other processes wrote it.
+        """
+        return
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What it waits for at this moment, or None. Safe to ask from any thread."""
+        return None
 
     def close(self) -> None:
         """Flush and let go of connections and files; nothing may be written after it. Raises SinkError."""

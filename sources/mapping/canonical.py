@@ -35,14 +35,25 @@ class Target(Struct, frozen=True):
 
 @cache
 def targets_of(message: type[Struct]) -> dict[str, Target]:
-    """The fields of a canonical message, by name."""
+    """The fields of a canonical message that a profile may fill, by name."""
     hints = get_type_hints(message, include_extras=True)
     return {
         field.name: _target(
             hints[field.name], required=field.default is NODEFAULT and field.default_factory is NODEFAULT
         )
         for field in struct_fields(message)
+        if field.name != "cleaned"
     }
+
+
+@cache
+def targets_of_rule(event_type: str) -> dict[str, Target]:
+    """What a rule for events of a type may fill: their fields, and the currency of amounts that stand deeper inside."""
+    targets = targets_of(EVENTS[event_type])
+    inner = [target for outer in targets.values() for target in (outer.table or {}).values()]
+    if "currency" not in targets and any(target.kind == "money" for target in inner):
+        return {**targets, "currency": Target("currency", required=False)}
+    return targets
 
 
 def _target(hint: Any, *, required: bool) -> Target:

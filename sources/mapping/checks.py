@@ -1,16 +1,20 @@
 """What types cannot say about a profile: names that must exist, words that must go together."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import time
+from difflib import get_close_matches
 from typing import get_args
 from zoneinfo import ZoneInfo
+
+import phonenumbers
 
 from config.problems import Problem
 from events.currency import Currency
 from events.model import Item
 from sources.mapping import paths
-from sources.mapping.canonical import EVENTS, Kind, Target, targets_of
+from sources.mapping.addresses import CHINA
+from sources.mapping.canonical import Kind, Target, targets_of, targets_of_rule
 from sources.mapping.profile import (
     SOURCES_OF_A_VALUE,
     Choice,
@@ -25,9 +29,11 @@ from sources.mapping.profile import (
     TimeRules,
     ValueSpec,
 )
+from sources.mapping.regions import gazetteer
 from sources.mapping.template import placeholders
 
 _ITEM_TARGETS = targets_of(Item)
+_ONE_LIST = {"csv": "a CSV file is one list of rows", "form": "a form is one record"}
 _CURRENCIES = frozenset(get_args(Currency))
 
 
@@ -35,6 +41,7 @@ def references(profile: Profile) -> list[Problem]:
     """Every name that points nowhere and every value that cannot work."""
     return [
         *_defaults(profile),
+        *_clean(profile),
         *_inputs(profile),
         *_sets(profile),
         *_relations(profile),
@@ -46,6 +53,40 @@ def _defaults(profile: Profile) -> Iterator[Problem]:
     yield from _time_words(profile.time, "time")
     if profile.money.currency not in _CURRENCIES:
         yield Problem("money.currency", f"{profile.money.currency!r} is no currency: write an ISO 4217 code, e.g. CNY")
+
+
+def _clean(profile: Profile) -> Iterator[Problem]:
+    rules = profile.clean
+    if rules.phone is not None and rules.phone not in phonenumbers.SUPPORTED_REGIONS:
+        yield Problem("clean.phone", f"{rules.phone!r} is no region: write an ISO 3166 code of two letters, e.g. 'CN'")
+    if rules.address is None:
+        return
+    for region in rules.warehouses:
+        what = _not_a_region(region)
+        if what:
+            yield Problem(f"clean.warehouses.{region}", what)
+
+
+def _not_a_region(region: str) -> str:
+    """Why a key of the warehouse map can never fit an address; empty when it can."""
+    if region == "*" or region in CHINA or (len(region) == 2 and region.isascii()):
+        return ""
+    places = gazetteer()
+    province, _, below = region.partition("/")
+    if province not in places.provinces.full:
+        return _hint(province, places.provinces.full, "province")
+    city, _, district = below.partition("/")
+    if city and city not in places.cities[province].full:
+        return _hint(city, places.cities[province].full, f"city of {province}")
+    if district and district not in places.districts[province, city].full:
+        return _hint(district, places.districts[province, city].full, f"district of {city}")
+    return ""
+
+
+def _hint(name: str, known: Iterable[str], what: str) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else "write e.g. '浙江省', '浙江省/宁波市', a country code or '*'"
+    return f"{name!r} is no {what}; {hint}"
 
 
 def _time_words(rules: TimeRules | ValueSpec, path: str) -> Iterator[Problem]:
@@ -84,16 +125,23 @@ def _inputs(profile: Profile) -> Iterator[Problem]:
         yield Problem("events", "is missing: say what the records give, e.g. [[events]]")
     for name, spec in profile.inputs.items():
         path = f"inputs.{name}"
-        if spec.flat and (spec.records or spec.keyed):
-            yield Problem(f"{path}.records", "is for JSON: a CSV file is one list of rows")
+        if spec.format in ("csv", "form") and (spec.records or spec.keyed):
+            yield Problem(f"{path}.records", f"is for JSON: {_ONE_LIST[spec.format]}")
         if spec.key is not None:
             yield from _path(spec.key, spec, f"{path}.key")
+        if not _is_read(profile, name):
+            yield Problem(path, "is read by nothing: add a rule or an [[ignore]] for it, give it a key, or delete it")
         try:
             codecs.lookup(spec.encoding)
         except LookupError:
             yield Problem(f"{path}.encoding", f"{spec.encoding!r} is not known: write e.g. 'utf-8' or 'gb18030'")
-        if not spec.flat and spec.encoding != "utf-8-sig":
-            yield Problem(f"{path}.encoding", "is for CSV: JSON is always UTF-8")
+        if spec.format in ("json", "jsonl") and spec.encoding != "utf-8-sig":
+            yield Problem(f"{path}.encoding", "is for CSV and forms: JSON is always UTF-8")
+
+
+def _is_read(profile: Profile, name: str) -> bool:
+    read = {rule.input for rule in profile.events} | {ignore.input for ignore in profile.ignore}
+    return name in read or profile.inputs[name].key is not None
 
 
 def _sets(profile: Profile) -> Iterator[Problem]:
@@ -165,7 +213,7 @@ def _rule(profile: Profile, rule: EventRule, path: str) -> Iterator[Problem]:
             yield from _path(rule.for_each.field, spec, f"{path}.for_each.field")
         if rule.for_each.set is not None:
             yield from _set(profile, rule.for_each.set, rule.input, f"{path}.for_each.set")
-    yield from _fields(_Place(profile, rule.input, path), rule.fields, targets_of(EVENTS[rule.type]))
+    yield from _fields(_Place(profile, rule.input, path), rule.fields, targets_of_rule(rule.type))
 
 
 class _Place:
@@ -226,6 +274,7 @@ def _paths_of(value: ValueSpec) -> Iterator[str]:
         yield value.field
     yield from value.sum
     yield from value.latest
+    yield from value.digest
     if value.template is not None:
         yield from placeholders(value.template)
 
@@ -247,8 +296,10 @@ def _meaning(place: _Place, value: ValueSpec, kind: Kind) -> Iterator[Problem]:
 
 def _condition(condition: Condition, spec: InputSpec, path: str) -> Iterator[Problem]:
     for group in condition:
-        for field in group:
+        for field, test in group.items():
             yield from _path(field, spec, f"{path}.{field}")
+            if test.differs is not None:
+                yield from _path(test.differs, spec, f"{path}.{field}.differs")
 
 
 def _path(path: str, spec: InputSpec, where: str) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ to, and the relations. ``docs/profiles.md`` states how much that is.
 import base64
 import gc
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -16,13 +16,14 @@ import msgspec
 
 from events.model import Event
 from events.records import DeadLetterRecord
-from sources.mapping.assign import Assigned, assign
+from sources.mapping.assign import Assigned, assign, first_of_each_place
 from sources.mapping.errors import MappingError
 from sources.mapping.joins import Joins
 from sources.mapping.paths import Scope
 from sources.mapping.profile import Profile
-from sources.mapping.readers import Row, original, read
-from sources.mapping.rules import Check, CompiledRule, Compiler
+from sources.mapping.readers import Row, by_lines, fits, original, read
+from sources.mapping.records import RecordRules
+from sources.mapping.rules import CompiledRule
 
 _PAYLOAD_LIMIT = 64 * 1024
 _ENCODER = msgspec.json.Encoder()
@@ -96,15 +97,15 @@ class _Events:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def add(self, event: Event, kind: str) -> None:
-        """Keep an event; raises MappingError when another event has its id."""
+    def add(self, event: Event, rule: CompiledRule) -> None:
+        """Keep an event; raises MappingError when another event has its id, unless its rule tells things again."""
         line = _ENCODER.encode(event)
         at = self._at.setdefault(f"{event.source}\0{event.id}", len(self._lines))
         if at == len(self._lines):
             self._lines.append(line)
             self._times.append(event.time)
-            self.by_type[kind] += 1
-        elif self._lines[at] == line:
+            self.by_type[rule.type] += 1
+        elif rule.once or self._lines[at] == line:
             self.repeated += 1
         else:
             what = f"an earlier event that says something else has the id {event.id!r} too"
@@ -128,7 +129,8 @@ class _DeadLetters:
     def add(self, input_name: str, path: Path, row: Row, rule: str, error: MappingError) -> None:
         spec = self._profile.inputs[input_name]
         payload = original(row, spec)
-        place = f"record {row.line} of {spec.records or 'the list'}" if spec.format == "json" else f"line {row.line}"
+        listed = spec.format == "json" and not by_lines(path, spec)
+        place = f"record {row.line} of {spec.records or 'the list'}" if listed else f"line {row.line}"
         of_rule = f" of {rule}" if rule else ""
         cut = (
             "" if len(payload) <= _PAYLOAD_LIMIT else f" (payload: the first {_PAYLOAD_LIMIT} of {len(payload)} bytes)"
@@ -157,13 +159,7 @@ class _Conversion:
         self._assigned = assigned
         self._dead = dead
         self._joins = Joins(profile)
-        self._rules: dict[str, list[CompiledRule]] = {name: [] for name in profile.inputs}
-        for rule in profile.events:
-            self._rules[rule.input].append(CompiledRule(rule, profile, self._joins))
-        self._ignore: dict[str, list[Check]] = {name: [] for name in profile.inputs}
-        for ignore in profile.ignore:
-            check = Compiler(profile, self._joins, ignore.input).condition(ignore.when)
-            self._ignore[ignore.input].append(check)
+        self._rules = {name: RecordRules(profile, self._joins, name) for name in profile.inputs}
         self._records = 0
         self._ignored = 0
 
@@ -171,7 +167,7 @@ class _Conversion:
         self._collect()
         self._learn()
         for name, rules in self._rules.items():
-            for path, row in self._rows(name) if rules or self._ignore[name] else ():
+            for path, row in self._rows(name) if rules else ():
                 self._records += 1
                 self._map(name, rules, path, row)
 
@@ -190,13 +186,29 @@ class _Conversion:
     def _rows(self, input_name: str) -> Iterator[tuple[Path, Row]]:
         spec = self._profile.inputs[input_name]
         for path in self._assigned.files[input_name]:
+            mine = self._is_mine(input_name, path)
             for row in read(path, spec):
-                yield path, row
+                if mine(row):
+                    yield path, row
+
+    def _is_mine(self, input_name: str, path: Path) -> Callable[[Row], bool]:
+        """Which lines of a file with messages of several kinds are of this input."""
+        inputs = self._profile.inputs
+        kinds = [name for name, files in self._assigned.files.items() if path in files]
+        if len(kinds) == 1 or not by_lines(path, inputs[input_name]):
+            return lambda _row: True
+
+        def mine(row: Row) -> bool:
+            raw = original(row, inputs[input_name])
+            fitting = first_of_each_place(self._profile, [name for name in kinds if fits(raw, inputs[name])])
+            return input_name in fitting or (not fitting and input_name == kinds[0])
+
+        return mine
 
     def _collect(self) -> None:
         """Index the records that others look up."""
         for name in self._joins.records:
-            gives_events = bool(self._rules[name] or self._ignore[name])  # its bad rows are then reported with the rest
+            gives_events = bool(self._rules[name])  # its bad rows are then reported with the rest
             for path, row in self._rows(name):
                 self._records += not gives_events
                 kept = row.record is not None and self._joins.add(name, Scope(row.record, row.line, row.key))
@@ -212,46 +224,48 @@ class _Conversion:
                 if row.record is not None:
                     self._joins.learn(name, Scope(row.record, row.line, row.key))
 
-    def _map(self, name: str, rules: list[CompiledRule], path: Path, row: Row) -> None:
+    def _map(self, name: str, rules: RecordRules, path: Path, row: Row) -> None:
         if row.record is None:
             remedy = "correct the record in the source file, or the input's format in the profile"
             self._dead.add(name, path, row, "", MappingError("bad_row", "(row)", row.defect, remedy))
             return
-        scope = Scope(row.record, row.line, row.key)
-        matched = False
-        for rule in rules:
-            if rule.applies(scope):
-                matched = True
-                self._apply(rule, scope, name, path, row)
-        if not matched and any(ignores(scope) for ignores in self._ignore[name]):
-            self._ignored += 1
-        elif not matched:
-            remedy = "add a rule for it to the profile, or an [[ignore]] that leaves it out"
-            error = MappingError("no_rule", "(record)", "no rule of the profile takes this record", remedy)
-            self._dead.add(name, path, row, "", error)
 
-    def _apply(self, rule: CompiledRule, scope: Scope, name: str, path: Path, row: Row) -> None:
+        outcomes = rules.outcomes(Scope(row.record, row.line, row.key))
+        self._ignored += not outcomes
+        for outcome in outcomes:
+            error = outcome.error
+            if outcome.event is not None and outcome.rule is not None:
+                error = self._keep(outcome.event, outcome.rule)
+            if error is not None:
+                self._dead.add(name, path, row, outcome.rule.name if outcome.rule else "", error)
+
+    def _keep(self, event: Event, rule: CompiledRule) -> MappingError | None:
         try:
-            for element in rule.scopes(scope):
-                try:
-                    self.events.add(rule.event(element), rule.type)
-                except MappingError as error:
-                    if not (rule.optional and error.reason == "missing_value"):
-                        self._dead.add(name, path, row, rule.name, error)
+            self.events.add(event, rule)
         except MappingError as error:
-            self._dead.add(name, path, row, rule.name, error)
+            return error
+        return None
 
     def _notes(self) -> Iterator[str]:
         yield from self._assigned.notes
         if self._ignored:
             yield f"{self._ignored} records are left out by [[ignore]]"
         if self.events.repeated:
-            yield f"{self.events.repeated} events repeat an earlier one exactly; each is written once"
+            yield f"{self.events.repeated} events repeat an earlier one; each is written once"
         for name in self._joins.records:
             unused = 0 if self._rules[name] else self._joins.unused(name)
             if unused:
                 yield f"{unused} records of {name!r} belong to no record that was converted"
+        for name, fields in self._never_filled().items():
+            for field in sorted(fields):
+                yield f"rule {name!r}: no record had a value for {field}"
+
+    def _never_filled(self) -> dict[str, set[str]]:
+        """By the name of a rule, for it may read several inputs."""
+        never: dict[str, set[str]] = {}
         for rules in self._rules.values():
-            for rule in rules:
-                for field in rule.never_filled():
-                    yield f"rule {rule.name!r}: no record had a value for {field}"
+            for rule in rules.rules:
+                if rule.used:
+                    fields = set(rule.never_filled())
+                    never[rule.name] = never.get(rule.name, fields) & fields
+        return never

@@ -12,5 +12,12 @@ class MappingError(Exception):
         self.remedy = remedy
 
 
+def bad_value(error: Exception, origin: str, name: str) -> MappingError:
+    """Why a value could not be read. ``origin``: where it stood; ``name``: the field it was for."""
+    what, _, remedy = str(error).rpartition(": ")
+    reason = getattr(error, "reason", "bad_value")
+    return MappingError(reason, f"{origin} -> {name}" if origin else name, what or remedy, remedy)
+
+
 class ConversionError(Exception):
     """The inputs as a whole cannot be converted: a file does not exist, or no part of the profile knows it."""

@@ -1,7 +1,7 @@
 """Profiles from files: everything that is wrong is reported at once, each with its place and its remedy."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +12,11 @@ import config
 from config.problems import ConfigurationError, Problem
 from config.units import decode_unit
 from events.model import Item
-from sources.mapping.canonical import EVENTS, Target, targets_of
+from sources.mapping.canonical import EVENTS, Target, targets_of, targets_of_rule
 from sources.mapping.checks import references
 from sources.mapping.profile import (
     Choice,
+    CleanRules,
     Condition,
     EachSpec,
     EventRule,
@@ -35,8 +36,11 @@ from sources.mapping.profile import (
 T = TypeVar("T", bound=msgspec.Struct)
 
 SHIPPED = Path(config.__file__).parent / "profiles"
-_TOP = ("name", "source", "description", "missing", "time", "money", "inputs", "sets", "relations", "events", "ignore")
-_RULE_WORDS = ("name", "from", "type", "when", "for_each", "optional")
+_TOP = (
+    *("extends", "name", "source", "description", "missing", "time", "money", "clean"),
+    *("inputs", "sets", "relations", "events", "ignore"),
+)
+_RULE_WORDS = ("name", "from", "type", "when", "for_each", "optional", "once")
 _ITEM = Target("table", required=True, table=targets_of(Item))
 
 
@@ -45,38 +49,77 @@ def load_profile(name_or_path: str | Path) -> Profile:
 
     Raises ConfigurationError with every problem of the file.
     """
-    path = _profile_file(name_or_path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigurationError(str(path), [Problem("(file)", f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(str(path), [Problem("(file)", f"is not UTF-8: {error.reason}")]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(str(path), [Problem("(file)", f"is not TOML: {error}")]) from None
-    return parse_profile(raw, str(path))
+    path = profile_file(name_or_path)
+    return parse_profile(_toml(path), str(path))
 
 
-def parse_profile(raw: Mapping[str, Any], where: str) -> Profile:
-    """A profile from its parsed TOML; raises ConfigurationError with every problem. ``where`` names the file."""
-    reader = _Reader()
-    profile = reader.profile(raw)
-    problems = reader.problems or references(profile)
-    if problems:
-        raise ConfigurationError(where, problems)
-    return profile
+def shipped_profiles() -> list[str]:
+    """The names of the profiles that come with the program."""
+    return sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
 
-def _profile_file(name_or_path: str | Path) -> Path:
+def profile_file(name_or_path: str | Path) -> Path:
+    """The file of a shipped profile's name, or of one's own; raises ConfigurationError when there is none."""
     shipped = SHIPPED / f"{name_or_path}.toml"
     if shipped.is_file():
         return shipped
     own = Path(name_or_path)
     if own.is_file():
         return own
-    known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-    what = f"no such profile: name one of {known}, or the path of a .toml file"
+    what = f"no such profile: name one of {', '.join(shipped_profiles())}, or the path of a .toml file"
     raise ConfigurationError(str(name_or_path), [Problem("(file)", what)])
+
+
+def _toml(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"is not UTF-8: {error.reason}")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("(file)", f"is not TOML: {error}")]) from None
+
+
+def parse_profile(raw: Mapping[str, Any], where: str) -> Profile:
+    """A profile from its parsed TOML; raises ConfigurationError with every problem. ``where`` names the file."""
+    reader = _Reader()
+    profile = reader.profile(_extended(raw, where))
+    problems = reader.problems or references(profile)
+    if problems:
+        raise ConfigurationError(where, problems)
+    return profile
+
+
+def _extended(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The raw profile on top of the shipped one that it extends: tables by their words, rules by their names."""
+    if "extends" not in raw:
+        return raw
+    base_name = raw["extends"]
+    if base_name not in shipped_profiles():
+        what = f"{base_name!r} is no shipped profile: write one of {', '.join(shipped_profiles())}"
+        raise ConfigurationError(where, [Problem("extends", what)])
+    return _laid_over(_toml(SHIPPED / f"{base_name}.toml"), raw)
+
+
+def _laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    merged = {**base}
+    for key, value in own.items():
+        old = base.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and key in ("time", "money", "clean", "inputs"):
+            merged[key] = {**old, **value}
+        elif key == "events" and isinstance(value, list) and isinstance(old, list):
+            names = {_rule_name(rule) for rule in value}
+            merged[key] = [*(rule for rule in old if _rule_name(rule) not in names), *value]
+        elif key == "ignore" and isinstance(value, list) and isinstance(old, list):
+            merged[key] = [*old, *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _rule_name(rule: Any) -> str:
+    return str(rule.get("name", rule.get("type", ""))) if isinstance(rule, Mapping) else ""
 
 
 class _Reader:
@@ -95,17 +138,22 @@ class _Reader:
             missing=self._value(tuple[str, ...], missing, "missing") or (),
             time=self._struct(TimeRules, raw.get("time", {}), "time") or TimeRules(),
             money=self._struct(MoneyRules, raw.get("money", {}), "money") or MoneyRules(),
+            clean=self._struct(CleanRules, raw.get("clean", {}), "clean") or CleanRules(),
             inputs=self._tables(InputSpec, raw, "inputs"),
             sets=self._tables(SetSpec, raw, "sets"),
             relations=self._tables(RelationSpec, raw, "relations"),
-            events=tuple(self._event(rule, f"events[{at}]") for at, rule in self._rules(raw, "events")),
-            ignore=tuple(self._ignore(rule, f"ignore[{at}]") for at, rule in self._rules(raw, "ignore")),
+            events=tuple(
+                rule for at, table in self._rules(raw, "events") for rule in self._event(table, f"events[{at}]")
+            ),
+            ignore=tuple(
+                rule for at, table in self._rules(raw, "ignore") for rule in self._ignore(table, f"ignore[{at}]")
+            ),
         )
 
     def note(self, field: str, what: str) -> None:
         self.problems.append(Problem(field, what))
 
-    def _event(self, raw: Mapping[str, Any], path: str) -> EventRule:
+    def _event(self, raw: Mapping[str, Any], path: str) -> Iterator[EventRule]:
         name = str(raw.get("name", raw.get("type", "")))
         path = f"{path} ({name})" if name else path
         event = EVENTS.get(str(raw.get("type")))
@@ -115,26 +163,38 @@ class _Reader:
             hint = f"did you mean {close[0]!r}?" if close else "write one of " + ", ".join(EVENTS)
             self.note(f"{path}.type", f"{raw.get('type')!r} is no event type; {hint}")
         else:
-            targets = targets_of(event)
+            targets = targets_of_rule(str(raw.get("type")))
             own = {key: value for key, value in raw.items() if key not in _RULE_WORDS}
             fields = self._parts(own, targets, path, known=(*_RULE_WORDS, *targets))
         for_each = raw.get("for_each")
         if isinstance(for_each, str):
             for_each = {"field": for_each}
         each = None if for_each is None else self._struct(EachSpec, for_each, f"{path}.for_each")
-        return EventRule(
-            name=name,
-            input=self._required_text(raw, "from", path),
-            type=str(raw.get("type")),
-            when=self._condition(raw.get("when", []), f"{path}.when"),
-            for_each=each,
-            fields=fields,
-            optional=self._value(bool, raw.get("optional", False), f"{path}.optional") is True,
-        )
+        when = self._condition(raw.get("when", []), f"{path}.when")
+        for input_name in self._inputs(raw, path):
+            yield EventRule(
+                name=name,
+                input=input_name,
+                type=str(raw.get("type")),
+                when=when,
+                for_each=each,
+                fields=fields,
+                optional=self._value(bool, raw.get("optional", False), f"{path}.optional") is True,
+                once=self._value(bool, raw.get("once", False), f"{path}.once") is True,
+            )
 
-    def _ignore(self, raw: Mapping[str, Any], path: str) -> IgnoreRule:
+    def _ignore(self, raw: Mapping[str, Any], path: str) -> Iterator[IgnoreRule]:
         self._unknown(raw, ("from", "when"), path)
-        return IgnoreRule(self._required_text(raw, "from", path), self._condition(raw.get("when", []), f"{path}.when"))
+        when = self._condition(raw.get("when", []), f"{path}.when")
+        for input_name in self._inputs(raw, path):
+            yield IgnoreRule(input_name, when)
+
+    def _inputs(self, raw: Mapping[str, Any], path: str) -> list[str]:
+        """The input, or the inputs, that a rule is for."""
+        names = raw.get("from")
+        if isinstance(names, list) and names and all(isinstance(name, str) and name for name in names):
+            return list(names)
+        return [self._required_text(raw, "from", path)]
 
     def _parts(
         self, raw: Mapping[str, Any], targets: Mapping[str, Target], path: str, known: Sequence[str] = ()

@@ -16,14 +16,14 @@ Scalar = str | int | bool
 
 
 class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One kind of file, or one collection inside a file.
+    """One kind of file or message, or one collection inside a document.
 
     ``fields``: a file is of this kind when its header or its first record has all of them. ``records``: where in a JSON
     document the records are; ``keyed``: they are an object's values, and their names are ``$key``. ``key``: the field
-    by which other records look these up.
+    by which other records look these up. ``form``: what a web form posts, ``a=1&b=2``, in files one a line.
     """
 
-    format: Literal["csv", "json", "jsonl"]
+    format: Literal["csv", "json", "jsonl", "form"]
     fields: tuple[str, ...] = ()
     records: str = ""
     keyed: bool = False
@@ -87,8 +87,21 @@ class MoneyRules(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     currency: str = "CNY"
 
 
+class CleanRules(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is brought into one form after the fields are filled; each is off unless named.
+
+    ``phone``: the region (ISO 3166) of numbers without a country code. ``address``: the country whose addresses are
+    split and completed. ``warehouses``: by region (``浙江省``, ``浙江省/宁波市``, a country code, ``*``), for orders
+    that name no warehouse.
+    """
+
+    phone: str | None = None
+    address: Literal["CN"] | None = None
+    warehouses: dict[str, str] = {}
+
+
 class ValueSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where one value comes from (exactly one of the first six), and how it is read."""
+    """Where one value comes from (exactly one of the first seven), and how it is read."""
 
     field: Path | None = None
     value: Scalar | None = None
@@ -96,6 +109,7 @@ class ValueSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     set: str | None = None
     sum: tuple[Path, ...] = ()
     latest: tuple[Path, ...] = ()
+    digest: tuple[Path, ...] = ()
     lookup: str | None = None
     by: Path | None = None
     take: Literal["first", "last", "only", "count"] = "first"
@@ -131,13 +145,17 @@ Field = Choice | Parts
 
 
 class Test(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"is_": "is", "not_": "not"}):
-    """One condition on a field; what is given must all hold. Texts are compared exactly, numbers by their text."""
+    """One condition on a field; what is given must all hold. Texts are compared exactly, numbers by their text.
+
+    ``differs``: another field, whose value must not be the same.
+    """
 
     __test__ = False  # not a test case of pytest's
 
     is_: tuple[str, ...] | None = None
     not_: tuple[str, ...] | None = None
     present: bool | None = None
+    differs: Path | None = None
 
 
 Condition = tuple[dict[str, Test], ...]  # any of these groups, in which every test holds
@@ -153,7 +171,8 @@ class EachSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class EventRule(Struct, frozen=True):
     """Which records give an event of which type, and how its fields are filled.
 
-    ``optional``: a record that lacks a needed field gives no such event, and that is no defect.
+    ``optional``: a record that lacks a needed field gives no such event, and that is no defect. ``once``: the platform
+    tells the same thing again in later records; the first counts.
     """
 
     name: str
@@ -163,6 +182,7 @@ class EventRule(Struct, frozen=True):
     for_each: EachSpec | None
     fields: dict[str, Field]
     optional: bool
+    once: bool = False
 
 
 class IgnoreRule(Struct, frozen=True):
@@ -181,6 +201,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...]
     time: TimeRules
     money: MoneyRules
+    clean: CleanRules
     inputs: dict[str, InputSpec]
     sets: dict[str, SetSpec]
     relations: dict[str, RelationSpec]
@@ -188,4 +209,4 @@ class Profile(Struct, frozen=True, kw_only=True):
     ignore: tuple[IgnoreRule, ...]
 
 
-SOURCES_OF_A_VALUE = ("field", "value", "template", "set", "sum", "latest")
+SOURCES_OF_A_VALUE = ("field", "value", "template", "set", "sum", "latest", "digest")

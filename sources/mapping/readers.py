@@ -1,4 +1,4 @@
-"""Records from files: CSV, JSON, JSON lines and collections inside JSON; plain, ``.gz`` or ``.zst``.
+"""Records from files: CSV, JSON, JSON lines, web forms, collections inside JSON; plain, ``.gz`` or ``.zst``.
 
 A record that cannot be read comes out as a ``Row`` with its original text and the defect, never as an exception.
 A CSV is read row by row; a JSON document is held in memory as a whole.
@@ -9,8 +9,10 @@ import gzip
 import io
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 import zstandard
@@ -20,6 +22,7 @@ from sources.mapping.profile import InputSpec
 from sources.mapping.values import clean
 
 _BOM = b"\xef\xbb\xbf"
+_LOOK_AT = 100  # lines of a file
 
 
 class Row(msgspec.Struct, gc=False):
@@ -42,21 +45,42 @@ def read(path: Path, spec: InputSpec) -> Iterator[Row]:
     with _opened(path) as stream:
         if spec.format == "csv":
             yield from _csv_rows(stream, spec)
-        elif spec.format == "jsonl":
-            yield from _json_lines(stream, spec)
+        elif by_lines(path, spec):
+            yield from _lines(stream, spec)
         else:
-            yield from _documents(stream.read(), spec)
+            yield from rows_of(stream.read(), spec)
+
+
+def by_lines(path: Path, spec: InputSpec) -> bool:
+    """Whether each line of a file is a message of its own."""
+    name = path.name.removesuffix(".gz").removesuffix(".zst").lower()
+    return spec.format in ("jsonl", "form") or (spec.format == "json" and name.endswith((".jsonl", ".ndjson")))
 
 
 def shows(path: Path, spec: InputSpec) -> bool:
-    """Whether a file is of this kind: its header, or its first readable record, has all the fields of the input."""
+    """Whether a file is of this kind: its header, or a record near its start, has all the fields of the input.
+
+    Lines may be of different kinds, so more of them are looked at.
+    """
     with _opened(path) as stream:
         if spec.format == "csv":
             header = _header(_Lines(_text(stream, spec)), spec)
             return bool(header) and set(spec.fields) <= set(header)
-        rows = _json_lines(stream, spec) if spec.format == "jsonl" else _documents(stream.read(), spec)
-        record = next((row.record for row in rows if row.record is not None), None)
+        if by_lines(path, spec):
+            return any(fits(line, spec) for line in islice(stream, _LOOK_AT))
+        return fits(stream.read(), spec)
+
+
+def fits(message: bytes, spec: InputSpec) -> bool:
+    """Whether a message is of this kind: its first readable record has all the fields of the input."""
+    record = next((row.record for row in rows_of(message, spec) if row.record is not None), None)
     return record is not None and set(spec.fields) <= record.keys()
+
+
+def rows_of(message: bytes, spec: InputSpec) -> Iterator[Row]:
+    """The records of one message, or of one document: those at ``records``, or the message itself."""
+    text = message.removeprefix(_BOM).strip()
+    return _form(text, spec) if spec.format == "form" else _documents(text, spec)
 
 
 def original(row: Row, spec: InputSpec) -> bytes:
@@ -163,22 +187,35 @@ def _length(taken: list[str], spec: InputSpec) -> int:
     )
 
 
-# JSON
+# Messages: JSON and web forms
 
 
-def _json_lines(stream: io.BufferedReader, spec: InputSpec) -> Iterator[Row]:
+def _lines(stream: io.BufferedReader, spec: InputSpec) -> Iterator[Row]:
     position = 0
     for number, line in enumerate(stream, start=1):
-        bare = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
-        if bare:
-            for row in _documents(bare, spec):
+        if line.removeprefix(_BOM).strip():
+            for row in rows_of(line, spec):
                 yield Row(number, position, row.raw, row.record, row.key, row.defect)
         position += len(line)
 
 
+def _form(text: bytes, spec: InputSpec) -> Iterator[Row]:
+    try:
+        pairs = parse_qsl(
+            text.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            encoding=spec.encoding.removesuffix("-sig"),
+            errors="strict",
+        )
+    except (ValueError, LookupError) as error:
+        what = f"this is not a web form in {spec.encoding.removesuffix('-sig')}: {error}"
+        yield Row(1, 0, text, defect=what)
+        return
+    yield Row(1, 0, text, dict(pairs))
+
+
 def _documents(text: bytes, spec: InputSpec) -> Iterator[Row]:
-    """The records of one JSON document: those of the collection at ``records``, or the document itself."""
-    text = text.removeprefix(_BOM).strip()
     try:
         members = _members(msgspec.Raw(text), spec)
     except msgspec.DecodeError as error:

@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -23,18 +24,31 @@ _DIGITS = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
 _LOST_DIGITS = re.compile(r"[+-]?\d(?:\.\d+)?[eE]\+\d+")
-_SIGN = re.compile(r"^(?:R\$|US\$|[¥￥$€£]|[A-Z]{3}(?=[\s\d-]))\s*")
+_SIGN = re.compile(r"^(R\$|US\$|[¥￥$€£]|[A-Z]{3}(?=[\s\d-]))\s*|\s*(元)$")
+_DOLLARS = frozenset(("USD", "AUD", "BBD", "BMD", "BND", "BSD", "BZD", "CAD", "FJD", "GYD", "HKD", "JMD", "KYD", "LRD"))
+_SIGNS = {
+    "R$": frozenset(("BRL",)),
+    "US$": frozenset(("USD",)),
+    "$": _DOLLARS
+    | frozenset(("ARS", "CLP", "COP", "MXN", "NAD", "NZD", "SBD", "SGD", "SRD", "TTD", "TWD", "UYU", "XCD")),
+    **dict.fromkeys("¥￥", frozenset(("CNY", "JPY"))),
+    "€": frozenset(("EUR",)),
+    "£": frozenset(("EGP", "FKP", "GBP", "GIP", "LBP", "SDG", "SHP", "SSP", "SYP")),
+    "元": frozenset(("CNY", "TWD", "HKD", "MOP")),
+}
 _GROUPED = {".": re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?"), ",": re.compile(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?")}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times are computed without a zone, then moved by their offset
-_EPOCH_UNITS = {"epoch_s": 1000, "epoch_ms": 1}
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+EPOCH_UNITS = {"epoch_s": 1000, "epoch_ms": 1}
 _FORMS = {"iso": "an ISO 8601 time", "epoch_s": "epoch seconds", "epoch_ms": "epoch milliseconds"}
 _QUOTES = {'"': '"', "'": "'", "“": "”"}
 
 
 def clean(text: str) -> str:
     """A text without what spreadsheets and exports put around it: spaces, tabs, ``="…"``, a pair of quotes, ``'``."""
-    if text.isalnum() or (text and "'" < text[0] < "=" and "'" < text[-1] < "="):
-        return text  # letters and digits, or digits and signs at both ends: nothing to take off
+    if text and "'" < text[0] < "\x7f" and text[0] != "=" and " " < text[-1] < "\x7f":
+        return text  # nothing to take off at either end: most texts by far
     text = text.strip()
     if text[:2] == '="' and text[-1:] == '"' and len(text) > 2:
         return text[2:-1].strip()
@@ -64,6 +78,12 @@ def as_text(value: Any) -> str:
     raise ValueError(f"{_short(value)} is not one value: name a field inside it")
 
 
+def short_id(texts: list[str]) -> str:
+    """One id of 32 letters and digits for several texts; any difference in any of them gives another one."""
+    joined = "".join(f"{len(text)}:{text}" for text in texts)
+    return blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def as_integer(value: Any) -> int:
     """A whole number, as a number or a text."""
     return _scaled(value, 0, ".", "reject")
@@ -82,9 +102,33 @@ class MoneyForm(Struct, frozen=True):
     rounding: Rounding = "reject"
 
 
-def as_money(value: Any, form: MoneyForm, digits: int) -> int:
-    """An amount in minor units, exactly. ``digits``: decimals of the currency's major unit."""
-    return _scaled(value, digits if form.unit == "major" else 0, form.decimal, form.rounding)
+def as_money(value: Any, form: MoneyForm, digits: int, currency: str = "", told: list[str] | None = None) -> int:
+    """An amount in minor units, exactly. ``digits``: decimals of the currency's major unit.
+
+    A sign or code in the text must be of ``currency``. ``told`` gets the word ``rounded`` when digits were lost.
+    """
+    if currency and type(value) is str and not (value[:1].isdecimal() and value[-1:].isdecimal()):
+        _check_sign(value, currency)
+    exact = digits if form.unit == "major" else 0
+    if form.rounding == "reject":
+        return _scaled(value, exact, form.decimal, "reject")
+    try:
+        return _scaled(value, exact, form.decimal, "reject")
+    except TooPreciseError:
+        if told is not None:
+            told.append("rounded")
+        return _scaled(value, exact, form.decimal, "half_up")
+
+
+def _check_sign(text: str, currency: str) -> None:
+    match = _SIGN.search(text.lstrip("-"))
+    sign = match and (match[1] or match[2])
+    if sign and currency not in _SIGNS.get(sign, (sign,)):
+        raise ValueError(f"{text!r} is not in {currency}: name the field that holds the currency, or correct [money]")
+
+
+class TooPreciseError(ValueError):
+    """An amount has more decimals than its currency."""
 
 
 def _scaled(value: Any, digits: int, mark: Mark, rounding: Rounding) -> int:
@@ -106,7 +150,7 @@ def _scaled(value: Any, digits: int, mark: Mark, rounding: Rounding) -> int:
     if rounding == "half_up":
         return kept + (rest[0] >= "5")
     if rest.strip("0"):
-        raise ValueError(f"{text!r} has more than {digits} decimals: check the unit, or set rounding = 'half_up'")
+        raise TooPreciseError(f"{text!r} has more than {digits} decimals: check the unit, or set round = 'half_up'")
     return kept
 
 
@@ -149,11 +193,15 @@ class _OtherFormError(ValueError):
     """A value is not of one form; it may be of another."""
 
 
-def as_time(value: Any, form: TimeForm) -> int:
-    """A moment in epoch milliseconds; parts of a millisecond are cut off."""
+def as_time(value: Any, form: TimeForm, told: list[str] | None = None) -> int:
+    """A moment in epoch milliseconds; parts of a millisecond are cut off.
+
+    ``told`` gets a word for each rule that had to decide: ``date_only``, ``ambiguous_hour``, ``skipped_hour``.
+    """
+    told = [] if told is None else told
     for kind in form.formats:
         try:
-            moment = _epoch(value, _EPOCH_UNITS[kind]) if kind in _EPOCH_UNITS else _written(value, kind, form)
+            moment = _epoch(value, EPOCH_UNITS[kind]) if kind in EPOCH_UNITS else _written(value, kind, form, told)
         except _OtherFormError:
             continue
         except OverflowError:
@@ -166,7 +214,23 @@ def as_time(value: Any, form: TimeForm) -> int:
     raise ValueError(f"{_short(value)!r} is not {forms}: set format to what the field holds")
 
 
+def plain_moment(text: str, form: TimeForm) -> int:
+    """The moment of a plainly written ISO time, in epoch milliseconds; -1 where a rule has to decide."""
+    if len(text) < 19 or text[4] != "-":
+        return -1
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return (moment - _EPOCH_UTC) // _MILLISECOND
+        offset = None if form.zone is None else _steady_offset_ms(form.zone, moment.toordinal())
+    except (ValueError, OverflowError):
+        return -1
+    return -1 if offset is None else (moment - _EPOCH) // _MILLISECOND - offset
+
+
 def _epoch(value: Any, unit_ms: int) -> int:
+    if type(value) is int and abs(value) < 10**15:
+        return value * unit_ms
     if isinstance(value, str):
         value = Decimal(value) if re.fullmatch(r"-?\d+(\.\d+)?", value) else value
     usable = isinstance(value, int | Decimal) and not isinstance(value, bool)
@@ -175,7 +239,7 @@ def _epoch(value: Any, unit_ms: int) -> int:
     return int(value * unit_ms)
 
 
-def _written(value: Any, kind: str, form: TimeForm) -> int:
+def _written(value: Any, kind: str, form: TimeForm, told: list[str]) -> int:
     if not isinstance(value, str):
         raise _OtherFormError
     moment, bare_date = _parsed(value, kind)
@@ -185,9 +249,10 @@ def _written(value: Any, kind: str, form: TimeForm) -> int:
         if form.date_only_at is None:
             raise ValueError(f"{value!r} is only a date: set date_only_at to the local time of day that it stands for")
         moment = datetime.combine(moment, time.fromisoformat(form.date_only_at))
+        told.append("date_only")
     if form.zone is None:
         raise ValueError(f"{value!r} has no zone: set zone, e.g. 'Asia/Shanghai'")
-    return _milliseconds(moment) - _offset_ms(moment, form, value)
+    return _milliseconds(moment) - _offset_ms(moment, form, value, told)
 
 
 def _parsed(text: str, kind: str) -> tuple[datetime, bool]:
@@ -212,7 +277,7 @@ def _milliseconds(moment: datetime) -> int:
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
-def _offset_ms(moment: datetime, form: TimeForm, text: str) -> int:
+def _offset_ms(moment: datetime, form: TimeForm, text: str, told: list[str]) -> int:
     steady = _steady_offset_ms(form.zone or "UTC", moment.toordinal())
     if steady is not None:
         return steady
@@ -224,8 +289,11 @@ def _offset_ms(moment: datetime, form: TimeForm, text: str) -> int:
         if form.ambiguous == "reject":
             raise ValueError(f"{text!r} happened twice (clocks were set back): set ambiguous = 'earlier' or 'later'")
         offset = first if form.ambiguous == "earlier" else second
-    elif first < second and form.nonexistent == "reject":
-        raise ValueError(f"{text!r} never happened (clocks were set forward): set nonexistent = 'forward'")
+        told.append("ambiguous_hour")
+    elif first < second:
+        if form.nonexistent == "reject":
+            raise ValueError(f"{text!r} never happened (clocks were set forward): set nonexistent = 'forward'")
+        told.append("skipped_hour")
     return _in_ms(offset)
 
 

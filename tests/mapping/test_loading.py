@@ -103,6 +103,7 @@ def test_every_name_that_points_nowhere_is_found() -> None:
         "time.format",
         "money.currency",
         "inputs.lines.records",
+        "inputs.lines",
         "inputs.lines.encoding",
         "sets.about.first_of",
         "sets.about.first_of",
@@ -132,7 +133,7 @@ def test_a_profile_is_found_by_its_name_or_its_path(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     own.write_bytes((SHIPPED / "olist.toml").read_bytes())
     assert load_profile(own) == load_profile("olist")
-    with pytest.raises(ConfigurationError, match="name one of ocel_order_process, olist, orders_csv"):
+    with pytest.raises(ConfigurationError, match=r"name one of alipay, .*olist, orders_csv"):
         load_profile("olits")
 
 
@@ -140,3 +141,40 @@ def test_a_file_that_is_no_toml_is_refused_with_its_place(tmp_path: Path) -> Non
     (tmp_path / "bad.toml").write_text("name = \n")
     with pytest.raises(ConfigurationError, match=r"is not TOML.*line 1"):
         load_profile(tmp_path / "bad.toml")
+
+
+def test_a_profile_of_ones_own_extends_a_shipped_one_and_says_what_is_otherwise() -> None:
+    own = profile_of("""
+        extends = "douyin"
+        name = "my_douyin"
+        source = "douyin-2"
+        [clean]
+        phone = "SG"
+        [clean.warehouses]
+        "*" = "W1"
+        [[events]]
+        name = "push created"
+        from = "pushes"
+        type = "order.stage"
+        when = { tag = "100" }
+        id = "msg_id"
+        time = "data.create_time"
+        order_id = "data.p_id"
+        stage = { value = "created" }
+        """)
+    shipped = load_profile("douyin")
+    assert (own.name, own.source, own.clean.phone, own.clean.address) == ("my_douyin", "douyin-2", "SG", "CN")
+    assert own.clean.warehouses == {"*": "W1"}
+    assert [rule.type for rule in own.events if rule.name == "push created"] == ["order.stage"]
+    assert len(own.events) == len(shipped.events)
+    assert own.inputs == shipped.inputs
+
+
+def test_only_a_shipped_profile_can_be_extended() -> None:
+    assert problems('extends = "nobody"\nname = "x"') == ["extends"]
+
+
+def test_an_input_that_nothing_reads_is_refused_as_its_records_would_vanish() -> None:
+    base = 'name = "s"\nsource = "s"\n[inputs.o]\nformat = "json"\n[inputs.lost]\nformat = "json"\n[[events]]\n'
+    rule = 'from = "o"\ntype = "order.stage"\nid = "i"\ntime = "t"\norder_id = "o"\nstage = "s"\n'
+    assert problems(base + rule) == ["inputs.lost"]

@@ -1,4 +1,9 @@
+import errno
+import os
 import pickle
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,6 +22,17 @@ FILES = [
     "late.ndjson",
     "versions.ndjson",
 ]
+
+
+def ids(directory: Path, name: str) -> list[str]:
+    return [msgspec.json.decode(line)["id"] for line in (directory / name).read_bytes().splitlines()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "did not come to pass within 20 s"
+        time.sleep(0.01)
 
 
 def names(directory: Path) -> list[str]:
@@ -79,14 +95,63 @@ def test_processes_share_a_directory_in_parts(tmp_path: Path) -> None:
     assert b'"id":"a1"' in (tmp_path / "alerts-1.ndjson").read_bytes()
 
 
-def test_a_full_disk_stops_the_flow(tmp_path: Path) -> None:
+class Disk:
+    """Stands between a sink and its files: takes only so many bytes until there is space again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, space: int) -> None:
+        self.space = space
+        self._write = os.write
+        monkeypatch.setattr("sinks.output_file.os.write", self.write)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.space == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write(descriptor, bytes(data[: self.space]))
+        self.space -= written
+        return written
+
+
+@pytest.mark.parametrize("space", [0, 1, 700, 1_500])
+def test_a_full_disk_holds_the_flow_back_and_no_line_is_torn_or_doubled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: int
+) -> None:
+    sink = FileSink(tmp_path)
+    disk = Disk(monkeypatch, space)
+    sink.write([alert(id=f"a{number}") for number in range(10)])
+    flushing = threading.Thread(target=sink.flush, daemon=True)
+    flushing.start()
+    until(lambda: sink.waiting is not None)
+    assert (waiting := sink.waiting) is not None
+    assert waiting.reason == f"{tmp_path}/alerts.ndjson: No space left on device; free some space"
+    assert flushing.is_alive()
+    disk.space = 1 << 30
+    flushing.join(10)
+    assert sink.waiting is None
+    sink.close()
+    assert ids(tmp_path, "alerts.ndjson") == [f"a{number}" for number in range(10)]
+
+
+def test_a_run_that_was_asked_to_stop_does_not_wait_for_space_for_ever(tmp_path: Path) -> None:
     (tmp_path / "alerts-0.ndjson").symlink_to("/dev/full")
-    sink = FileSink(tmp_path, part=0)
+    stopping = threading.Event()
+    sink = FileSink(tmp_path, part=0, give_up=stopping.is_set)
     sink.write([ALERT])
-    with pytest.raises(SinkError, match="No space left on device"):
+    threading.Timer(0.3, stopping.set).start()
+    with pytest.raises(SinkError, match=r"asked to stop after waiting for .* No space left on device"):
         sink.flush()
-    with pytest.raises(SinkError, match="check that there is space left"):
+    with pytest.raises(SinkError, match="No space left on device"):
         sink.close()
+
+
+def test_a_disk_that_fails_ends_the_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    sink = FileSink(tmp_path)
+    monkeypatch.setattr("sinks.output_file.os.fdatasync", fail)
+    sink.write([ALERT])
+    with pytest.raises(SinkError, match=r"Input/output error; check that the disk is sound"):
+        sink.positions()
 
 
 def test_a_directory_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from random import Random
 
 import msgspec
@@ -72,6 +71,10 @@ def read(broker: KafkaBroker, topic: str, partition: int = 0) -> list["Message[b
     return found
 
 
+def id_of(message: "Message[bytes, bytes]") -> str:
+    return msgspec.json.decode(message.value() or b"", type=AlertRecord).id
+
+
 def write_and_flush(sink: Sink, *records: Record) -> None:
     sink.write(records)
     sink.flush()
@@ -130,7 +133,7 @@ def test_a_full_queue_holds_the_flow_back_and_loses_nothing(kafka: KafkaBroker, 
 def test_a_topic_that_is_not_there_is_named_at_the_start(
     kafka: KafkaBroker, own_topics: TopicSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sinks.kafka._NEW_TOPIC_SECONDS", 0.5)
+    monkeypatch.setattr("sinks.kafka_logs._NEW_TOPIC_SECONDS", 0.5)
     wrong = msgspec.structs.replace(own_topics, alerts="no.such.topic")
     with pytest.raises(SinkError, match=r"topic no.such.topic: .* create them with `orderpulse topics create`"):
         KafkaSink(kafka_settings(kafka.bootstrap, wrong))
@@ -233,34 +236,118 @@ def test_guarantees_cannot_be_configured_away(kafka: KafkaBroker, own_topics: To
     assert len(read(kafka, own_topics.alerts)) == 1
 
 
-def test_a_broker_that_pauses_holds_the_flow_back(tmp_path: Path, kafka: KafkaBroker) -> None:
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "did not come to pass within 60 s"
+        time.sleep(0.01)
+
+
+def test_a_broker_that_freezes_holds_the_flow_back_and_the_sink_says_so(own_kafka: KafkaBroker) -> None:
     of = topics()
-    with KafkaBroker.start(tmp_path / "own") as broker:
-        create(broker, of)
-        sink = KafkaSink(kafka_settings(broker.bootstrap, of))
-        broker.pause()
-        sink.write([ALERT])
-        flushing = threading.Thread(target=sink.flush)
-        flushing.start()
-        time.sleep(0.5)
-        assert flushing.is_alive()
-        broker.resume()
-        flushing.join(timeout=60)
-        assert len(read(broker, of.alerts)) == 1
+    create(own_kafka, of)
+    sink = KafkaSink(kafka_settings(own_kafka.bootstrap, of))
+    own_kafka.pause()
+    sink.write([ALERT])
+    began = round(time.time() * 1000)
+    flushing = threading.Thread(target=sink.flush)
+    flushing.start()
+    until(lambda: sink.waiting is not None)
+    assert (waiting := sink.waiting) is not None
+    assert waiting.reason.startswith(f"Kafka at {own_kafka.bootstrap} acknowledges nothing")
+    assert abs(waiting.since_ms - began) < 1_000
+    assert flushing.is_alive()
+    own_kafka.resume()
+    flushing.join(timeout=60)
+    assert sink.waiting is None
+    assert len(read(own_kafka, of.alerts)) == 1
+    sink.close()
+
+
+def test_a_broker_that_dies_again_and_again_gets_every_record_once_and_in_order(own_kafka: KafkaBroker) -> None:
+    of = topics()
+    create(own_kafka, of)
+    sink = KafkaSink(kafka_settings(own_kafka.bootstrap, of))
+    written = 0
+
+    def write_on() -> None:
+        nonlocal written
+        while written < 30_000 or not done.is_set():
+            sink.write([alert(id=f"a{number}") for number in range(written, written + 500)])
+            sink.positions()
+            written += 500
+            time.sleep(0.02)
+
+    done = threading.Event()
+    writing = threading.Thread(target=write_on)
+    writing.start()
+    for _ in range(2):
+        time.sleep(0.3)
+        own_kafka.kill()
+        time.sleep(0.3)
+        own_kafka.launch()
+    done.set()
+    writing.join(timeout=120)
+    sink.close()
+    assert [id_of(message) for message in read(own_kafka, of.alerts)] == [f"a{number}" for number in range(written)]
+
+
+def test_a_run_that_was_asked_to_stop_does_not_wait_for_ever(own_kafka: KafkaBroker) -> None:
+    of = topics()
+    create(own_kafka, of)
+    stopping = threading.Event()
+    sink = KafkaSink(kafka_settings(own_kafka.bootstrap, of), give_up=stopping.is_set)
+    own_kafka.kill()
+    sink.write([ALERT])
+    stopping.set()
+    with pytest.raises(
+        SinkError, match=r"asked to stop after waiting for 2\.\d s: .* acknowledges nothing: .*; put it"
+    ):
+        sink.flush()
+    with pytest.raises(SinkError, match="asked to stop"):
         sink.close()
 
 
-def test_a_broker_that_dies_for_good_ends_the_flow_with_an_error(tmp_path: Path, kafka: KafkaBroker) -> None:
+def test_a_process_that_starts_while_the_broker_is_away_waits_for_it(own_kafka: KafkaBroker) -> None:
     of = topics()
-    with KafkaBroker.start(tmp_path / "own") as broker:
-        create(broker, of)
-        sink = KafkaSink(kafka_settings(broker.bootstrap, of, message_timeout_ms="1500"))
-        broker.kill()
-        sink.write([ALERT])
-        with pytest.raises(SinkError, match=r"topic orders.alert.events.v1, key c1: .*brokers are up"):
-            sink.flush()
-        with pytest.raises(SinkError):
-            sink.close()
+    create(own_kafka, of)
+    own_kafka.kill()
+    sink = KafkaSink(kafka_settings(own_kafka.bootstrap, of), patient=True)
+    resuming = threading.Thread(target=sink.resume, args=({},))
+    resuming.start()
+    until(lambda: sink.waiting is not None)
+    own_kafka.launch()
+    resuming.join(timeout=60)
+    assert sink.waiting is None
+    write_and_flush(sink, ALERT)
+    assert len(read(own_kafka, of.alerts)) == 1
+    sink.close()
+
+
+def test_while_the_broker_is_away_the_last_positions_known_are_told(own_kafka: KafkaBroker) -> None:
+    of = topics()
+    create(own_kafka, of)
+    sink = KafkaSink(kafka_settings(own_kafka.bootstrap, of))
+    write_and_flush(sink, ALERT)
+    before = sink.positions()
+    write_and_flush(sink, alert(id="a2"))
+    own_kafka.kill()
+    assert sink.positions() == before
+    own_kafka.launch()
+    until(lambda: sink.positions() == before | {f"{of.alerts}/0": 2})
+    sink.close()
+
+
+def test_a_limit_of_time_that_an_installation_sets_ends_the_flow(own_kafka: KafkaBroker) -> None:
+    of = topics()
+    create(own_kafka, of)
+    sink = KafkaSink(kafka_settings(own_kafka.bootstrap, of, message_timeout_ms="1500"))
+    own_kafka.kill()
+    sink.write([ALERT])
+    with pytest.raises(SinkError, match=r"topic orders.alert.events.v1, key c1: .*brokers are up"):
+        sink.flush()
+    with pytest.raises(SinkError):
+        sink.close()
 
 
 def test_a_broker_that_does_not_answer_is_an_error_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

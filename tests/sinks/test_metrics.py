@@ -76,3 +76,11 @@ def test_a_name_that_the_registry_lacks_cannot_be_counted() -> None:
 def test_a_label_that_the_metric_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="label"):
         Metrics().add("orderpulse_events_total", order_id="O-1")
+
+
+def test_what_changes_while_the_flow_stands_still_is_asked_for_at_each_scrape() -> None:
+    metrics, waited = Metrics(), iter([3, 8])
+    metrics.refresh_with(lambda each: each.set("orderpulse_waiting_seconds", next(waited), part="Redis"))
+
+    assert b'orderpulse_waiting_seconds{part="Redis"} 3.0\n' in metrics.render()
+    assert b'orderpulse_waiting_seconds{part="Redis"} 8.0\n' in metrics.render()

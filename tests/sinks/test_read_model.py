@@ -2,7 +2,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from config.units import Duration
 from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record, Step
 from sinks.read_model import ReadModelSink
 from sinks.sink import Sink, SinkError
+from tests.sinks.breaking_proxy import BreakingProxy
 from tests.sinks.samples import ALERT, EVERY_KIND, HOLD, NOON, SNAPSHOT, alert, redis_settings
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -157,13 +158,48 @@ def test_the_feed_keeps_the_newest_steps_with_their_texts(sink: Sink, client: re
     assert msgspec.json.decode(newest, type=AlertRecord) == step(8, "updated")
 
 
+def published(client: Any) -> tuple[str | None, ...]:
+    """What the view says about its age, and the run's counts."""
+    return tuple(client.hmget(f"{P}meta", ["watermark", "updated_at", "counts"]))
+
+
 def test_the_view_tells_how_old_it_is_and_never_goes_back(sink: ReadModelSink, client: redis.Redis) -> None:
-    sink.mark(NOON, NOON + 700, {"alerts": 3})
-    sink.mark(NOON - 1, NOON + 900, {"alerts": 2})
-    found = client.hgetall(f"{P}meta")
-    assert found == {"watermark": str(NOON), "updated_at": str(NOON + 700), "counts": '{"alerts":3}'}
-    sink.mark(NOON, NOON + 1700, {"alerts": 3})
+    sink.mark(NOON, NOON + 700, {"late": 1, "events": 3})
+    sink.mark(NOON - 1, NOON + 900, {"events": 2})
+    assert published(client) == (str(NOON), str(NOON + 700), '{"events":3,"late":1}')
+    sink.mark(NOON, NOON + 1700, {"events": 3})
     assert client.hget(f"{P}meta", "updated_at") == str(NOON + 1700)
+
+
+def workers_of(url: str, workers: int) -> list[ReadModelSink]:
+    return [ReadModelSink(redis_settings(url), worker=worker, workers=workers) for worker in range(workers)]
+
+
+def test_of_several_workers_the_one_furthest_behind_tells_how_old_the_view_is(
+    redis_server: str, client: redis.Redis
+) -> None:
+    first, second = workers_of(redis_server, 2)
+    first.mark(NOON, NOON + 700, {"events": 3})
+    assert published(client) == (None, None, None)
+    second.mark(NOON - 5, NOON + 900, {"events": 4})
+    assert published(client) == (str(NOON - 5), str(NOON + 700), '{"events":7}')
+    second.mark(NOON + 9, NOON + 1900, {"events": 5, "late": 2})
+    assert published(client) == (str(NOON), str(NOON + 700), '{"events":8,"late":2}')
+
+
+def test_after_a_start_with_fewer_workers_only_they_count_and_the_view_does_not_go_back(
+    redis_server: str, client: redis.Redis
+) -> None:
+    for ahead, worker in enumerate(workers_of(redis_server, 3)):
+        worker.mark(NOON + 100 * ahead, NOON + 700, {"events": 3})
+    first, second = workers_of(redis_server, 2)
+    first.mark(NOON + 50, NOON + 1000, {"events": 1})
+    assert published(client) == (str(NOON), str(NOON + 700), '{"events":9}')
+    second.mark(NOON - 7, NOON + 1000, {"events": 1})
+    assert published(client) == (str(NOON), str(NOON + 700), '{"events":9}')
+    second.mark(NOON + 7, NOON + 1100, {"events": 1})
+    assert published(client) == (str(NOON + 7), str(NOON + 1000), '{"events":2}')
+    assert not client.hexists(f"{P}meta", "worker:2")
 
 
 def test_everything_expires_and_what_is_over_expires_sooner(sink: ReadModelSink, client: redis.Redis) -> None:
@@ -228,23 +264,59 @@ def fill(url: str, batches: Sequence[Sequence[Record]]) -> None:
     sink.close()
 
 
+def lives(client: redis.Redis) -> dict[str, int]:
+    """For each key the days that it has to live; -1: for ever."""
+    return {key: round(left / 86_400_000) if (left := client.pttl(key)) > 0 else -1 for key in client.scan_iter()}
+
+
+def entity_of(record: Record) -> str:
+    return record.episode if isinstance(record, AlertRecord) else getattr(record, "order_id", "")
+
+
+@st.composite
+def disturbed(draw: st.DrawFn, history: Sequence[Record]) -> list[list[Record]]:
+    """The history in any order, some of it again, in any portions."""
+    repeated = draw(st.lists(st.sampled_from(history), max_size=20))
+    shuffled = draw(st.permutations([*history, *repeated]))
+    cuts = sorted(draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
+    return [shuffled[start:end] for start, end in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
+@given(batches=disturbed(HISTORY))
 def test_any_order_and_any_repetition_of_the_records_end_in_the_same_content(
+    redis_server: str, client: redis.Redis, batches: list[list[Record]]
+) -> None:
+    client.flushall()
+    fill(redis_server, [[record] for record in HISTORY])
+    expected = content(client), lives(client)
+    client.flushall()
+    fill(redis_server, batches)
+    assert (content(client), lives(client)) == expected
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_however_the_writes_of_two_workers_meet_the_content_is_that_of_one(
     redis_server: str, client: redis.Redis, data: st.DataObject
 ) -> None:
     client.flushall()
     fill(redis_server, [[record] for record in HISTORY])
-    expected = content(client)
-    repeated = data.draw(st.lists(st.sampled_from(HISTORY), max_size=20))
-    shuffled = data.draw(st.permutations([*HISTORY, *repeated]))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
+    expected = content(client), lives(client)
     client.flushall()
-    fill(
-        redis_server,
-        [shuffled[start:end] for start, end in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)],
-    )
-    assert content(client) == expected
+    entities = sorted({entity_of(record) for record in HISTORY})
+    of_first = data.draw(st.sets(st.sampled_from(entities)))
+    sinks = workers_of(redis_server, 2)
+    waiting = [
+        data.draw(disturbed([record for record in HISTORY if (entity_of(record) in of_first) == mine]))
+        if any((entity_of(record) in of_first) == mine for record in HISTORY)
+        else []
+        for mine in (True, False)
+    ]
+    while any(waiting):
+        turn = data.draw(st.sampled_from([worker for worker in (0, 1) if waiting[worker]]))
+        sinks[turn].write(waiting[turn].pop(0))
+    assert (content(client), lives(client)) == expected
 
 
 def test_writing_the_same_again_changes_nothing(sink: Sink, client: redis.Redis) -> None:
@@ -295,19 +367,139 @@ def test_a_server_that_is_away_holds_the_flow_back_and_gets_the_records_when_it_
         sink.close()
 
 
-def test_a_server_that_stays_away_ends_the_flow(tmp_path: Path) -> None:
+def writing(sink: Sink, *records: Record) -> threading.Thread:
+    """A write that goes on by itself, and has begun to wait."""
+    thread = threading.Thread(target=sink.write, args=(records,), daemon=True)
+    thread.start()
+    until(lambda: sink.waiting is not None)
+    assert thread.is_alive()
+    return thread
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "did not come to pass within 20 s"
+        time.sleep(0.01)
+
+
+def test_whoever_waits_says_for_what_and_since_when(tmp_path: Path) -> None:
     with RedisServer.start(tmp_path) as server:
-        sink = ReadModelSink(redis_settings(server.url), retry_seconds=0.5)
+        sink = ReadModelSink(redis_settings(server.url))
+        before = round(time.time() * 1000)
         server.kill()
-        with pytest.raises(SinkError, match=r"check redis.url and that the server is up"):
+        thread = writing(sink, HOLD)
+        assert (waiting := sink.waiting) is not None
+        assert re.search(rf"Redis at 127.0.0.1:{server.port}/0: .*(refused|closed|reset)", waiting.reason)
+        assert before <= waiting.since_ms <= time.time() * 1000
+        time.sleep(0.2)
+        assert sink.waiting is not None
+        assert sink.waiting.since_ms == waiting.since_ms
+        server.restart()
+        thread.join(timeout=10)
+        assert sink.waiting is None
+
+
+def test_a_run_that_was_asked_to_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
+    stopping = threading.Event()
+    with RedisServer.start(tmp_path) as server:
+        sink = ReadModelSink(redis_settings(server.url), give_up=stopping.is_set)
+        server.kill()
+        threading.Timer(0.5, stopping.set).start()
+        with pytest.raises(SinkError, match=r"asked to stop after waiting for 0\.\d s: Redis at .*; put it right"):
             sink.write([ALERT])
 
 
-def test_a_full_server_ends_the_flow(tmp_path: Path) -> None:
+def test_a_process_that_starts_while_the_server_is_away_waits_for_it(tmp_path: Path) -> None:
+    with RedisServer.start(tmp_path) as server:
+        server.kill()
+        sink = ReadModelSink(redis_settings(server.url), patient=True)
+        thread = writing(sink, HOLD)
+        server.restart()
+        thread.join(timeout=10)
+        with server.client() as client:
+            assert client.hget(f"{P}hold:O-1", "status") == "held"
+
+
+def test_a_full_server_holds_the_flow_back_until_it_has_room(tmp_path: Path) -> None:
     with RedisServer.start(tmp_path) as server, server.client() as client:
         sink = ReadModelSink(redis_settings(server.url))
         client.config_set("maxmemory", 1)
-        with pytest.raises(SinkError, match=r"^Redis at [^:]+:\d+/0: Error running script .* raise maxmemory"):
+        thread = writing(sink, HOLD)
+        assert sink.waiting is not None
+        assert "raise maxmemory" in sink.waiting.reason
+        client.config_set("maxmemory", 0)
+        thread.join(timeout=10)
+        assert client.hget(f"{P}hold:O-1", "status") == "held"
+
+
+def run_until_killed(client: redis.Redis) -> None:
+    with pytest.raises(redis.ResponseError, match="killed"):
+        client.eval("while 1 do end", 0)
+
+
+def is_busy(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.ResponseError as error:
+        return "BUSY" in str(error)
+    return False
+
+
+def test_a_server_that_is_busy_with_another_script_is_waited_for(tmp_path: Path) -> None:
+    with RedisServer.start(tmp_path) as server, server.client() as client, server.client() as other:
+        sink = ReadModelSink(redis_settings(server.url))
+        client.config_set("lua-time-limit", 1)
+        endless = threading.Thread(target=run_until_killed, args=(other,))
+        endless.start()
+        until(lambda: is_busy(client))
+        thread = writing(sink, HOLD)
+        client.script_kill()
+        endless.join()
+        thread.join(timeout=10)
+        assert client.hget(f"{P}hold:O-1", "status") == "held"
+
+
+def test_a_server_that_freezes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.read_model._SOCKET_SECONDS", 0.3)
+    with RedisServer.start(tmp_path) as server, server.client() as client:
+        sink = ReadModelSink(redis_settings(server.url))
+        server.pause()
+        thread = writing(sink, hold(1, "held"))
+        server.resume()
+        thread.join(timeout=10)
+        assert client.hget(f"{P}hold:O-1", "status") == "held"
+
+
+@pytest.mark.parametrize("break_after", [15_000, 30_000, 90_000])
+def test_a_connection_that_breaks_amid_a_write_leaves_nothing_out(
+    shared_redis: RedisServer, redis_server: str, client: redis.Redis, break_after: int
+) -> None:
+    records = [*HISTORY, *(msgspec.structs.replace(order(number), customer_id=None) for number in range(10, 600))]
+    fill(redis_server, [records])
+    expected = content(client), lives(client)
+    client.flushall()
+    with BreakingProxy(shared_redis.port, break_after) as proxy:
+        fill(redis_server.replace(str(shared_redis.port), str(proxy.port)), [records])
+        assert proxy.broke.is_set()
+    assert (content(client), lives(client)) == expected
+
+
+def test_an_account_without_the_rights_ends_the_flow(tmp_path: Path) -> None:
+    with RedisServer.start(tmp_path) as server, server.client() as client:
+        client.acl_setuser("op", enabled=True, passwords=["+right"], keys=["*"], commands=["+@all"])
+        sink = ReadModelSink(redis_settings(server.url.replace("redis://", "redis://op:right@")))
+        client.acl_setuser("op", commands=["-@scripting"])
+        with pytest.raises(SinkError, match=r"no permissions.*give the account its rights"):
+            sink.write([ALERT])
+
+
+def test_a_password_that_is_changed_amid_the_run_ends_the_flow(tmp_path: Path) -> None:
+    with RedisServer.start(tmp_path) as server, server.client() as client:
+        sink = ReadModelSink(redis_settings(server.url))
+        client.config_set("requirepass", "other")
+        client.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(SinkError, match="correct the user and the password"):
             sink.write([ALERT])
 
 
