@@ -96,8 +96,15 @@ def create_topics(
 
     Raises SourceError when the cluster does not answer or refuses a topic.
     """
+    return create_planned(settings, planned_topics(settings, retention=retention, broker_stamps=broker_stamps))
+
+
+def create_planned(settings: KafkaSettings, plans: Sequence[TopicPlan]) -> list[TopicReport]:
+    """Makes those of some topics that are missing; existing ones are reported and left alone.
+
+    Raises SourceError when the cluster does not answer or refuses a topic.
+    """
     admin = AdminClient(client_options(settings), logger=log)
-    plans = planned_topics(settings, retention=retention, broker_stamps=broker_stamps)
     existing = existing_topics(admin, settings)
     created = _create(admin, settings, [plan for plan in plans if plan.name not in existing])
     known = existing_topics(admin, settings, [plan.name for plan in plans], ANSWER_SECONDS)

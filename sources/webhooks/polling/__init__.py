@@ -1,0 +1,1 @@
+"""Slow polling: what webhooks left out is asked for at the platform's interface."""

@@ -1,0 +1,1 @@
+"""Webhook intake: signatures, the service, the mapping, the poll."""
