@@ -25,6 +25,7 @@ from operators.topology import Combiner
 from sources.reader import Input
 
 _RETRY: Final = timedelta(milliseconds=5)
+_UNKNOWN: Final = -1
 
 
 class Keep(Struct, frozen=True, gc=False):
@@ -75,7 +76,8 @@ class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput | Keep, bool]):
                 group.push(value)
             output = group.advance()
             if self._run.keeps:
-                place = self._run.worker.keeper(number).announce()
+                keeper = self._run.worker.keeper(number)
+                place = None if keeper is None else keeper.announce()
                 if place is not None:
                     return (output, Keep(number, place)), StatefulBatchLogic.RETAIN
             return (output,), StatefulBatchLogic.RETAIN
@@ -97,41 +99,49 @@ class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput | Keep, bool]):
 class HeadLogic(StatefulBatchLogic[Keep, Keep, bytes]):
     """Keeps the head of a group. It stands behind the sinks: what an epoch wrote is acknowledged before it is kept."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, number: int, stored: bytes) -> None:
         self._run = run
-        self._number = 0
+        self._number = number
+        self._stored = stored
 
     def on_batch(self, values: list[Keep]) -> tuple[Iterable[Keep], bool]:
         """The group's state is to be kept."""
         self._number = values[0].number
         return values, StatefulBatchLogic.RETAIN
 
+    def on_eof(self) -> tuple[Iterable[Keep], bool]:
+        """The flow ends."""
+        keeper = self._run.worker.keeper(self._number)
+        if keeper is not None:
+            keeper.end()
+        return (), StatefulBatchLogic.RETAIN
+
     def snapshot(self) -> bytes:
-        """The head; the rest is ready for the place from here on."""
+        """The head; the rest is ready for its place from here on."""
+        keeper = self._run.worker.keeper(self._number)
+        if keeper is None:
+            return self._stored
         with self._run.control.guarded():
-            outputs = self._run.outlet.settle()
-            started = self._run.observer.now()
-            head = self._run.worker.keeper(self._number).head(outputs)
-            self._run.observer.snapshot(self._number, len(head), started)
-            return head
+            return self._run.observer.snapshot(lambda: keeper.head(self._run.outlet.settle()))
 
 
 class PlaceLogic(StatefulBatchLogic[Keep, Any, bytes]):
     """Keeps what a group has laid down for one of its places."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, place: int, number: int) -> None:
         self._run = run
-        self._keep = Keep(0, 0)
+        self._place = place
+        self._number = number
 
     def on_batch(self, values: list[Keep]) -> tuple[Iterable[Any], bool]:
         """Something will be laid down."""
-        self._keep = values[0]
+        self._number = values[0].number
         return (), StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
         """The base, or the changes of this epoch."""
         with self._run.control.guarded():
-            return self._run.worker.keeper(self._keep.number).take(self._keep.place)
+            return self._run.worker.take(self._number, self._place)
 
 
 class _Nowhere(StatelessSinkPartition[Any]):
@@ -216,9 +226,9 @@ def _logic(stage: str, run: Run) -> Callable[[Any], KeyGroupLogic]:
 def _head_logic(run: Run) -> Callable[[bytes | None], HeadLogic]:
     def build(stored: bytes | None) -> HeadLogic:
         with run.control.guarded():
-            if stored is not None:
-                run.worker.add_head(stored)
-            return HeadLogic(run)
+            if stored is None:
+                return HeadLogic(run, _UNKNOWN, b"")
+            return HeadLogic(run, run.worker.add_head(stored), stored)
 
     return build
 
@@ -226,9 +236,7 @@ def _head_logic(run: Run) -> Callable[[bytes | None], HeadLogic]:
 def _place_logic(place: int, run: Run) -> Callable[[bytes | None], PlaceLogic]:
     def build(stored: bytes | None) -> PlaceLogic:
         with run.control.guarded():
-            if stored is not None:
-                run.worker.add_part(place, stored)
-            return PlaceLogic(run)
+            return PlaceLogic(run, place, _UNKNOWN if stored is None else run.worker.add_part(place, stored))
 
     return build
 

@@ -22,7 +22,7 @@ BASE: Final = SLOTS  # the place of the base, behind those of the changes
 PLACES: Final = range(SLOTS + 1)
 _NEVER: Final = -1
 _NUMBER_BYTES: Final = 2
-_COMPRESSOR: Final = zstandard.ZstdCompressor(level=1)
+_COMPRESSOR: Final = zstandard.ZstdCompressor(level=1, write_checksum=True)
 _DECOMPRESSOR: Final = zstandard.ZstdDecompressor()
 
 Positions = Mapping[str, int]
@@ -73,6 +73,11 @@ class GroupKeeper:
         self._base = _NEVER
         self._laid: dict[int, bytes] = {}
         self._announced = False
+        self._ended = False
+
+    def end(self) -> None:
+        """The flow ends: Bytewax will ask for all places once more, so all goes to the base and they become free."""
+        self._ended = True
 
     def announce(self) -> int | None:
         """The place that this epoch's state will take besides the head; None when that was said before."""
@@ -99,6 +104,8 @@ class GroupKeeper:
 
     def take(self, place: int) -> bytes:
         """What ``head`` has made ready for a place."""
+        if self._ended and place not in self._laid:
+            return _numbered(self.number, b"")
         return self._laid.pop(place)
 
     def resume(self, head: Head) -> None:
@@ -109,7 +116,7 @@ class GroupKeeper:
         """Where the next state goes. By their numbers the groups take turns with their bases."""
         following = self._epoch + 1
         since = following - self._base
-        if self._base == _NEVER or since > SLOTS or (following + self.number) % (SLOTS + 1) == 0:
+        if self._ended or self._base == _NEVER or since > SLOTS or (following + self.number) % (SLOTS + 1) == 0:
             return BASE
         return since - 1
 
@@ -135,6 +142,10 @@ class Pieces:
     def add(self, place: int, data: bytes) -> None:
         """What one of the places holds."""
         self._packed[place] = data
+
+    def stored(self, place: int) -> bytes:
+        """What one of the places holds."""
+        return self._packed[place]
 
     @property
     def complete(self) -> bool:
@@ -175,7 +186,11 @@ def number_of(part: bytes) -> int:
 
 
 def _pack(part: Base | Changes) -> bytes:
-    return part.number.to_bytes(_NUMBER_BYTES, "big") + _COMPRESSOR.compress(msgspec.msgpack.encode(part))
+    return _numbered(part.number, _COMPRESSOR.compress(msgspec.msgpack.encode(part)))
+
+
+def _numbered(number: int, part: bytes) -> bytes:
+    return number.to_bytes(_NUMBER_BYTES, "big") + part
 
 
 def _unpack(data: bytes, decoder: "msgspec.msgpack.Decoder[T]") -> T:

@@ -54,8 +54,9 @@ class Observer:
         """Wall time, epoch ms."""
         return self._now()
 
-    def snapshot(self, number: int, size: int, started: int) -> None:
-        """The state of a group was laid down."""
+    def snapshot(self, lay_down: Callable[[], bytes]) -> bytes:
+        """Lay the state of a group down; returns its head."""
+        return lay_down()
 
     def stage(self, stage: str, outputs: Iterable[tuple[int, GroupOutput]], watermark: int) -> None:
         """What a stage's key groups did, and what they hold now."""

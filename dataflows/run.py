@@ -250,7 +250,10 @@ def open_outlet(
         sinks.append(FileSink(plan.output, resume=True, part=part, give_up=control.give_up))
     mark = None
     if plan.redis:
-        read_model = ReadModelSink(plan.settings.redis)
+        worker = plan.process_id or 0
+        read_model = ReadModelSink(
+            plan.settings.redis, worker=worker, workers=plan.workers, patient=going_on, give_up=control.give_up
+        )
         sinks.append(read_model)
 
         def mark(watermark: int) -> None:

@@ -23,14 +23,17 @@ class Worker:
         self._pieces: dict[int, Pieces] = {}
         self._outputs: list[Mapping[str, int]] = []
 
-    def add_head(self, data: bytes) -> None:
-        """A stored head has come. Raises SnapshotError."""
+    def add_head(self, data: bytes) -> int:
+        """A stored head has come; returns its group. Raises SnapshotError."""
         head = read_head(data)
         self._of(head.number).head = head
+        return head.number
 
-    def add_part(self, place: int, data: bytes) -> None:
-        """Another stored part has come."""
-        self._of(number_of(data)).add(place, data)
+    def add_part(self, place: int, data: bytes) -> int:
+        """Another stored part has come; returns its group."""
+        number = number_of(data)
+        self._of(number).add(place, data)
+        return number
 
     def group(self, stage: str, number: int, *, resumed: bool) -> KeyGroup | None:
         """The key group of a stage; None while some of its stored parts have not come. Raises SnapshotError."""
@@ -48,9 +51,14 @@ class Worker:
             group = keeper.stages[stage] = self.plan.key_group(stage)
         return group
 
-    def keeper(self, number: int) -> GroupKeeper:
-        """The keeper of a group that has begun."""
-        return self._keepers[number]
+    def keeper(self, number: int) -> GroupKeeper | None:
+        """The keeper of a group; None for one that has not begun, as nothing has come for it in this run."""
+        return self._keepers.get(number)
+
+    def take(self, number: int, place: int) -> bytes:
+        """What is to be stored of a group in one of its places."""
+        keeper = self._keepers.get(number)
+        return self._pieces[number].stored(place) if keeper is None else keeper.take(place)
 
     @property
     def ready(self) -> bool:

@@ -127,7 +127,7 @@ class Router:
             clock.finished = True
         return routed
 
-    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: C901, PLR0912
+    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: PLR0912, PLR0915
         """The hot loop: one pass over the headers of a batch, where each call counts.
 
         What is refused does not move the clock.

@@ -1,6 +1,6 @@
 """The alerts about the platform that are open: how they begin, how they end, what they say."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -82,7 +82,7 @@ class OpenAlerts:
         self._open[finding.rule, finding.subject] = record
         return record
 
-    def resolve(self, rule: Rule, subject: str, reason: str, now: int) -> AlertRecord:
+    def resolve(self, rule: str, subject: str, reason: str, now: int) -> AlertRecord:
         """The record that ends an open alert."""
         opened = self._open.pop((rule, subject))
         now = max(now, opened.opened_at)
@@ -103,20 +103,20 @@ class OpenAlerts:
         ordered = [self._open[key] for key in sorted(self._open)]
         return msgspec.msgpack.encode(_Snapshot(_SNAPSHOT_FORMAT, ordered))
 
-    def restore(self, data: bytes, mine: Callable[[str], bool]) -> Iterable[AlertRecord]:
-        """Take over the alerts of a snapshot whose subject is ``mine``; gives them."""
+    def restore(self, data: bytes) -> list[AlertRecord]:
+        """Take over the alerts of a snapshot; gives them."""
         version = msgspec.msgpack.decode(data, type=dict[str, Any])["format"]
         if version != _SNAPSHOT_FORMAT:
             raise PlatformSnapshotError(
                 f"the snapshot of platform alerts has format {version}, and this version reads {_SNAPSHOT_FORMAT}; "
                 "go on with the version that wrote the recovery store, or start with a new one"
             )
-        taken = [record for record in msgspec.msgpack.decode(data, type=_Snapshot).open if mine(record.entity_id)]
+        taken = msgspec.msgpack.decode(data, type=_Snapshot).open
         self._open |= {(record.rule, record.entity_id): record for record in taken}
         return taken
 
     def _text(
-        self, rule: Rule, name: str, subject: str, evidence: Mapping[str, Any], reason: str | None = None
+        self, rule: str, name: str, subject: str, evidence: Mapping[str, Any], reason: str | None = None
     ) -> LocalText:
         template = self._texts.rules[rule][name]
         said = {key: _in_words(key, value) for key, value in evidence.items()} | {"subject": subject}

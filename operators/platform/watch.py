@@ -5,7 +5,7 @@ the same alerts: their entity is ``platform``, and comparisons of runs leave the
 was observed and the time are told.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from config.settings import PlatformSettings
 from config.texts import load_texts
@@ -13,6 +13,7 @@ from events.records import AlertRecord, DeadLetterRecord
 from operators.platform.dead_letter_limits import DeadLetterCount
 from operators.platform.open_alerts import Finding, OpenAlerts, Rule
 
+_OF_PARTITIONS: tuple[Rule, ...] = ("dead_letters", "partition_unreachable", "partition_left_out")
 _OF_TIME: tuple[Rule, ...] = ("partition_unreachable", "partition_left_out", "component_waiting")
 _ENDS: Mapping[Rule, str] = {
     "partition_unreachable": "answers_again",
@@ -54,16 +55,24 @@ class PlatformWatch:
         self._unreachable: Mapping[str, tuple[int, str]] = {}
         self._waiting: Mapping[str, tuple[int, str]] = {}
         self._gone_since: dict[tuple[Rule, str], int] = {}
+        self._elsewhere: list[tuple[str, str]] = []
         self._stop: DeadLetterLimitError | None = None
 
     def read(self, partition: str, count: int) -> None:
         """So many records of a partition were read, good or bad."""
         if count:
-            self._count_of(partition).read(count)
+            counted = self._counts.get(partition)
+            if counted is None:
+                counted = self._counts[partition] = DeadLetterCount(self._settings.dead_letters)
+            counted.read(count)
 
     def dead_letter(self, letter: DeadLetterRecord) -> None:
-        """One of the records that were read became a dead letter. The order among them does not matter."""
-        self._count_of(letter.partition).dead_letter(letter)
+        """One of the records that were read became a dead letter. The order among them does not matter.
+
+        Letters of partitions that are read elsewhere are left out: of how many they are a share is not known here.
+        """
+        if (counted := self._counts.get(letter.partition)) is not None:
+            counted.dead_letter(letter)
 
     def lag(self, records: Mapping[str, int], delay_ms: int) -> None:
         """How many records of each partition are not read yet, and how far event time is behind wall time."""
@@ -85,7 +94,12 @@ class PlatformWatch:
         """
         if self._stop is not None:
             raise self._stop
-        return [*self._judge_dead_letters(now_ms), *self._judge_backlog(now_ms), *self._judge_times(now_ms)]
+        return [
+            *self._end_what_is_elsewhere(now_ms),
+            *self._judge_dead_letters(now_ms),
+            *self._judge_backlog(now_ms),
+            *self._judge_times(now_ms),
+        ]
 
     def dead_letter_shares(self) -> dict[str, float]:
         """Partition -> share of dead letters among its last records, 0 to 1."""
@@ -95,13 +109,27 @@ class PlatformWatch:
         """The open alerts; counts begin anew after a restart."""
         return self._alerts.snapshot()
 
-    def restore(self, data: bytes, mine: Callable[[str], bool] = lambda subject: True) -> None:
+    def restore(self, data: bytes, partitions: Collection[str] | None = None) -> None:
         """Take over the open alerts of a snapshot, so that they end here; several snapshots may follow each other.
 
-        ``mine``: which subjects this process watches, where another number of processes shares them out anew. Raises
-        PlatformSnapshotError for one that a later version made.
+        ``partitions``: those that this process reads now. Alerts about others, and about the backlog of a process that
+        is no more, end at the next ``judge``: who reads them opens its own. Raises PlatformSnapshotError for a snapshot
+        that a later version made.
         """
-        self._alerts.restore(data, mine)
+        for alert in self._alerts.restore(data):
+            if self._is_elsewhere(alert, partitions):
+                self._elsewhere.append((alert.rule, alert.entity_id))
+
+    def _is_elsewhere(self, alert: AlertRecord, partitions: Collection[str] | None) -> bool:
+        if alert.rule == "backlog":
+            return alert.entity_id != self._name
+        return alert.rule in _OF_PARTITIONS and partitions is not None and alert.entity_id not in partitions
+
+    def _end_what_is_elsewhere(self, now: int) -> Iterator[AlertRecord]:
+        for rule, subject in self._elsewhere:
+            if (rule, subject) in self._alerts:
+                yield self._alerts.resolve(rule, subject, "watched_elsewhere", now)
+        self._elsewhere.clear()
 
     def _judge_dead_letters(self, now: int) -> Iterator[AlertRecord]:
         limits = self._settings.dead_letters
@@ -194,12 +222,6 @@ class PlatformWatch:
         for name, (since, cause) in sorted(self._waiting.items()):
             evidence = {"since_ms": since, "limit_ms": int(alert_after), "cause": cause}
             yield Finding("component_waiting", name, "waiting", "critical", since + alert_after, "waiting", evidence)
-
-    def _count_of(self, partition: str) -> DeadLetterCount:
-        count = self._counts.get(partition)
-        if count is None:
-            count = self._counts[partition] = DeadLetterCount(self._settings.dead_letters)
-        return count
 
 
 def _limit_error(partition: str, count: DeadLetterCount) -> DeadLetterLimitError:
