@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.intake import intake_problems
 from config.problems import Problem
 from config.settings import Settings
 
@@ -26,7 +27,14 @@ _DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 
 def references(settings: Settings) -> list[Problem]:
     """Names that point nowhere and values out of order: the configuration is refused."""
-    return [*_zone(settings), *_time(settings), *_stages(settings), *_flow(settings), *_resonance(settings)]
+    return [
+        *_zone(settings),
+        *_time(settings),
+        *_stages(settings),
+        *_flow(settings),
+        *_resonance(settings),
+        *intake_problems(settings),
+    ]
 
 
 def contradictions(settings: Settings) -> list[Problem]:

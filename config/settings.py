@@ -10,6 +10,11 @@ Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Ratio = Annotated[int, Meta(ge=0, le=1_000_000)]
 RiskKey = Literal["card", "phone", "ip", "device", "address"]
+SignatureScheme = Literal[
+    "shopify", "woocommerce", "wechatpay", "alipay", "taobao", "jd", "pdd", "douyin", "doudian", "hmac"
+]
+PollAdapter = Literal["shopify", "woocommerce", "generic"]
+SinceFormat = Literal["iso", "epoch_s", "epoch_ms"]
 
 
 class TimeSettings(Struct, frozen=True):
@@ -302,6 +307,67 @@ class MetricsSettings(Struct, frozen=True):
     port: Port
 
 
+class IntakeRoute(Struct, frozen=True):
+    """One platform's webhooks: ``/hooks/<route>`` -> its raw topic, and the profile that maps them.
+
+    ``secret_env``: environment variables with the secrets that may have signed (several while one is changed).
+    ``key_files``: a platform's public keys or certificates, by the serial that its messages name. ``resource_key_env``:
+    the variable with the key of an encrypted body (``wechatpay``). ``raw_topic``: instead of ``intake.raw_topic``.
+    """
+
+    profile: str
+    scheme: SignatureScheme
+    secret_env: tuple[str, ...] = ()
+    app_id_env: str | None = None
+    key_files: dict[str, str] = {}
+    resource_key_env: str | None = None
+    raw_topic: str | None = None
+    ip_ranges: tuple[str, ...] = ()
+
+
+class IntakePoll(Struct, frozen=True):
+    """One platform's interface to ask for what webhooks left out; what it gives goes the way of ``route``.
+
+    ``headers`` and ``query`` may hold ``${NAME}`` (environment) and, in ``query``, ``{since}`` and ``{page}``.
+    Fields that are not set are those of the adapter.
+    """
+
+    route: str
+    adapter: PollAdapter
+    url: str
+    interval: Duration
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    records: str | None = None
+    updated: str | None = None
+    since_format: SinceFormat | None = None
+    page_size: Count | None = None
+    start: Instant | None = None
+
+
+class IntakeSettings(Struct, frozen=True):
+    """Webhook intake. ``body_limit`` is in bytes; ``{route}`` in ``raw_topic`` is the route's name."""
+
+    host: str
+    port: Port
+    trusted_proxies: tuple[str, ...]
+    body_limit: Count
+    body_timeout: Duration
+    replay_window: Duration
+    remembered: Count
+    acknowledge_within: Duration
+    retry_after: Duration
+    queue: Count
+    connections: Count
+    raw_topic: str
+    raw_retention: Duration
+    map_group: str
+    map_batch: Count
+    poll_overlap: Duration
+    routes: dict[str, IntakeRoute]
+    polls: dict[str, IntakePoll]
+
+
 class Settings(Struct, frozen=True):
     """The effective settings of a run."""
 
@@ -322,3 +388,4 @@ class Settings(Struct, frozen=True):
     recovery: RecoverySettings
     supervisor: SupervisorSettings
     platform: PlatformSettings
+    intake: IntakeSettings

@@ -22,6 +22,8 @@ NAMES = {
     "status.systems.<system>": "<STATUS>",
     "detectors.resonance.seasons": "<season>",
     "detectors.resonance.playbook": "<signal>",
+    "intake.routes": "<route>",
+    "intake.polls": "<poll>",
 }
 _ROW = re.compile(r"^\| `([^`]+)` \| (?:`(.*)`|–) \| (.+) \|$", re.MULTILINE)
 
