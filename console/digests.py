@@ -10,6 +10,7 @@ import polars as pl
 from msgspec import Struct
 
 from console.results import damaged, files_of
+from operators.platform.open_alerts import ENTITY_TYPE as PLATFORM
 
 _CHUNK = 8 << 20
 
@@ -69,18 +70,24 @@ class Shape(Struct, frozen=True):
     """How lines of one kind are compared: the lines of one ``entity`` must stand in the same order in both runs.
 
     ``at`` is the order of an entity's lines, for those that are spread over the files of several processes. Late
-    events and dead letters of one entity come from several stages: each is an entity of its own.
+    events and dead letters of one entity come from several stages: each is an entity of its own. Lines that are not
+    ``compared`` depend on how a run went, not on the events alone.
     """
 
     key: type[Struct]
     entity: Callable[[Any], str]
     at: Callable[[Any], int]
     label: Callable[[Any], str]
+    compared: Callable[[Any], bool] = lambda key: True
 
 
 SHAPES = {
     "alerts": Shape(
-        AlertKey, lambda key: f"{key.entity_type} {key.entity_id}", lambda key: key.time, lambda key: key.rule
+        AlertKey,
+        lambda key: f"{key.entity_type} {key.entity_id}",
+        lambda key: key.time,
+        lambda key: key.rule,
+        lambda key: key.entity_type != PLATFORM,
     ),
     "holds": Shape(HoldKey, lambda key: key.order_id, lambda key: key.version, lambda key: key.status),
     "versions": Shape(VersionKey, lambda key: key.order_id, lambda key: key.version, lambda key: key.event_type),
@@ -132,6 +139,8 @@ def _hashed(path: Path, kind: str) -> Iterator[Line]:
     with path.open("rb") as file:
         while lines := file.readlines(_CHUNK):
             for line, key in zip(lines, _keys(path, done, lines, decoder), strict=True):
+                if not shape.compared(key):
+                    continue
                 text = line.rstrip(b"\n")
                 yield Line(hash(entity_of(key)), hash(text), text, key)
             done += len(lines)

@@ -1,4 +1,4 @@
-"""``orderpulse dlq``: looks into the dead letters."""
+"""``orderpulse dlq``: looks into the dead letters; ``console.replay_letters`` sends them back."""
 
 import base64
 from collections import Counter
@@ -9,14 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from config.loader import load_settings
-from config.settings import Settings
 from config.units import Instant
 from console.errors import FailedError
-from console.letters import Letter, Wanted, letters_in, letters_on
-from console.options import KAFKA, Config, Json, is_kafka, parse_instant
+from console.letters import Letter, Wanted, letters_and_notes
+from console.options import KAFKA, Config, Json, parse_instant
 from console.output import local_time, number, print_json, some, table, to_stdout, warn
+from console.replay_letters import replay
+from console.replay_notes import Note
 
-app = typer.Typer(help="Look into the dead letters: records that could not be used.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look into the dead letters, records that could not be used, and replay them.", no_args_is_help=True
+)
 
 Input = Annotated[
     Path, typer.Option("--input", metavar="DIR|kafka", help="A run's output directory, or the dead-letter topics.")
@@ -46,8 +49,12 @@ def list_(
     wanted = Wanted(reason, source, since, until)
     counts: Counter[str] = Counter()
     listed: list[Letter] = []
+    replayed: dict[str, str] = {}
     timeless = 0
-    for letter in _letters(input_, settings):
+    for letter in letters_and_notes(input_, settings):
+        if isinstance(letter, Note):
+            replayed[letter.id] = letter.to
+            continue
         timeless += letter.arrival is None
         if wanted.takes(letter):
             counts[letter.reason] += 1
@@ -56,10 +63,10 @@ def list_(
     if timeless and (since is not None or until is not None):
         warn(f"{some(timeless, 'dead letter')} without an arrival left out: files keep none")
     if json_:
-        values = [_values(letter, payload=False) for letter in listed]
+        values = [_values(letter, payload=False) | {"replayed_to": replayed.get(letter.id)} for letter in listed]
         print_json({"count": counts.total(), "by_reason": dict(sorted(counts.items())), "letters": values})
         return
-    _show_list(counts, listed, settings.zone)
+    _show_list(counts, listed, replayed, settings.zone)
 
 
 @app.command()
@@ -71,7 +78,9 @@ def show(
 ) -> None:
     """Show one dead letter: why, what to do, where it stood, its headers and its original bytes."""
     settings = load_settings(config)
-    found = next((letter for letter in _letters(input_, settings) if letter.id == id_), None)
+    found = next(
+        (each for each in letters_and_notes(input_, settings) if isinstance(each, Letter) and each.id == id_), None
+    )
     if found is None:
         raise FailedError(f"{input_}: no dead letter {id_!r}", "take an id from `orderpulse dlq list`")
     if json_:
@@ -84,6 +93,7 @@ def show(
         ("to do", found.remedy),
         ("stood in", f"{found.partition} at {found.position}"),
         ("arrived", "not known" if found.arrival is None else local_time(found.arrival, settings.zone)),
+        *(("failed before", f"as {each}") for each in found.replayed_from),
         *(("header", f"{name}: {'(none)' if value is None else _one_line(value)}") for name, value in found.headers),
     ]
     out.print(table(("", ""), rows))
@@ -91,18 +101,17 @@ def show(
     out.print(_bytes_for_people(found.payload), soft_wrap=True)
 
 
-def _letters(where: Path, settings: Settings) -> Iterator[Letter]:
-    if is_kafka(where):
-        topics = settings.kafka.topics
-        names = [f"{topic}{topics.dlq_suffix}" for topic in (topics.orders, topics.behaviour, topics.actions)]
-        return letters_on(settings.kafka, names)
-    from console.results import require_results
-
-    require_results(where)
-    return letters_in(where)
+app.command()(replay)
 
 
-def _show_list(counts: Counter[str], listed: list[Letter], zone: str) -> None:
+def _history(letter: Letter, replayed: dict[str, str]) -> Iterator[str]:
+    if letter.replayed_from:
+        yield f"failed again, was {letter.replayed_from[-1]}"
+    if letter.id in replayed:
+        yield f"replayed to {replayed[letter.id]}"
+
+
+def _show_list(counts: Counter[str], listed: list[Letter], replayed: dict[str, str], zone: str) -> None:
     out = to_stdout()
     if not counts:
         out.print("No dead letters")
@@ -113,7 +122,12 @@ def _show_list(counts: Counter[str], listed: list[Letter], zone: str) -> None:
         return
     out.print()
     rows = [
-        (letter.id, "" if letter.arrival is None else local_time(letter.arrival, zone), letter.reason, letter.detail)
+        (
+            letter.id,
+            "" if letter.arrival is None else local_time(letter.arrival, zone),
+            letter.reason,
+            "; ".join([letter.detail, *_history(letter, replayed)]),
+        )
         for letter in listed
     ]
     out.print(table(("id", "arrived", "reason", "detail"), rows))
@@ -126,6 +140,7 @@ def _values(letter: Letter, *, payload: bool) -> dict[str, Any]:
         name: getattr(letter, name)
         for name in ("id", "topic", "partition", "position", "reason", "detail", "remedy", "arrival")
     }
+    values["replayed_from"] = list(letter.replayed_from)
     if payload:
         values["headers"] = [
             [name, None if value is None else base64.b64encode(value).decode()] for name, value in letter.headers

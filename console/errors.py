@@ -81,18 +81,25 @@ def report(error: Exception, *, debug: bool = False) -> int:
 def _of_other_parts(error: Exception) -> tuple[str, str] | None:
     """What and remedy of the errors that sources, sinks and the flow raise on purpose."""
     # Here, so that `--help` does not wait for the libraries that these modules need.
-    from operators.heart.key_group import SnapshotError
+    from dataflows.store_errors import StoreError
+    from operators.heart.snapshots import SnapshotError
+    from operators.platform.open_alerts import PlatformSnapshotError
+    from operators.platform.watch import DeadLetterLimitError
     from sinks.health import HealthServerError
     from sinks.sink import SinkError
     from sources.mapping.errors import ConversionError
     from sources.reader import SourceError
 
     match error:
-        case SourceError(where=where, what=what, remedy=remedy):
+        case (
+            SourceError(where=where, what=what, remedy=remedy)
+            | StoreError(where=where, what=what, remedy=remedy)
+            | DeadLetterLimitError(where=where, what=what, remedy=remedy)
+        ):
             return f"{where}: {what}", remedy
         case SinkError(remedy=remedy):
             return str(error).removesuffix(f"; {remedy}"), remedy
-        case HealthServerError() | SnapshotError() | ConversionError():
+        case HealthServerError() | SnapshotError() | PlatformSnapshotError() | ConversionError():
             what, _, remedy = str(error).partition("; ")
             return what, remedy
     return None

@@ -2,10 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from events.batch import RawBatch
-from sources.reader import Reader
+from sources.reader import Reader, Unreachable, Waiting
 
 _SLICE = 100  # records at most in one read: a partition must not run far ahead of the others in event time
 
@@ -42,6 +42,15 @@ class WatchedReader:
     def lag(self) -> dict[str, int]:
         """How many records are not read yet."""
         return self._inner.lag()
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why nothing can be read now."""
+        return self._inner.waiting
+
+    def unreachable(self) -> Mapping[str, Unreachable]:
+        """The partitions that do not answer now."""
+        return self._inner.unreachable()
 
     def close(self) -> None:
         """Give files and connections back."""
@@ -96,6 +105,15 @@ class PacedReader:
     def lag(self) -> dict[str, int]:
         """How many records are not read yet."""
         return self._inner.lag()
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why nothing can be read now."""
+        return self._inner.waiting
+
+    def unreachable(self) -> Mapping[str, Unreachable]:
+        """The partitions that do not answer now."""
+        return self._inner.unreachable()
 
     def close(self) -> None:
         """Give files and connections back."""

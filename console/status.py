@@ -18,7 +18,7 @@ from console.output import local_time, number, print_json, table, to_stderr, to_
 from console.view import ReadModelView, ViewError, ViewState
 
 State = Literal["ok", "warning", "wrong"]
-_STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
+STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
 
 class Check(Struct, frozen=True):
@@ -123,7 +123,7 @@ def _view(
 
 def _show(checks: list[Check], view: ViewState | None, zone: str) -> None:
     out = to_stdout()
-    rows = [(check.name, Text(check.state, style=_STYLES[check.state]), _with_remedy(check)) for check in checks]
+    rows = [(check.name, Text(check.state, style=STYLES[check.state]), _with_remedy(check)) for check in checks]
     out.print(table(("", "", ""), rows))
     if view is None:
         return

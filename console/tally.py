@@ -12,9 +12,10 @@ from events.records import (
     Record,
     VersionRecord,
 )
+from sinks.sink import Sink
 
 
-class Tally:
+class Tally(Sink):
     """A sink that keeps nothing but counts. ``first`` holds the first opened alert of each rule."""
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from console.results import damaged, lines_of
+from operators.platform.open_alerts import ENTITY_TYPE as PLATFORM
 
 FILE = "truth.ndjson"
 Opening = tuple[str, str, int]
@@ -18,6 +19,7 @@ class _Alert(Struct, gc=False):
     entity_id: str
     time: int
     step: str = "opened"
+    entity_type: str = ""
 
 
 class TruthReport(Struct, frozen=True):
@@ -73,6 +75,8 @@ def _openings(directory: Path, kind: str, until: int | None) -> Counter[Opening]
             alert = decoder.decode(line)
         except msgspec.DecodeError as error:
             raise damaged(f"{directory / kind}.ndjson, line {count}", str(error)) from error
-        if alert.step == "opened" and (until is None or alert.time <= until):
+        if alert.step != "opened" or alert.entity_type == PLATFORM:
+            continue
+        if until is None or alert.time <= until:
             found[alert.rule, alert.entity_id, alert.time] += 1
     return found

@@ -11,9 +11,10 @@ from config.environment import expand
 from config.settings import DetectorSettings, RedisSettings
 from events.records import AlertRecord
 from operators.heart.lateness import BEFORE_TIME
+from operators.platform.open_alerts import RULES as PLATFORM_RULES
 
 _ANSWER_SECONDS = 5.0
-RULES = DetectorSettings.__struct_fields__  # each detector gives the alerts of one rule
+RULES = (*DetectorSettings.__struct_fields__, *PLATFORM_RULES)  # each detector gives the alerts of one rule
 
 
 class ViewError(Exception):

@@ -19,9 +19,16 @@ from typing import Final
 from dataflows.failures import Failure, leave
 
 SUPERVISOR: Final = "ORDERPULSE_SUPERVISOR"  # the process id of the supervisor
+RESTARTS: Final = "ORDERPULSE_RESTARTS"  # how often it has started its processes again
 _LOOK_SECONDS: Final = 0.25
 _PR_SET_PDEATHSIG: Final = 1
 _STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+def restarts() -> int:
+    """How often the supervisor has started this process again."""
+    number = os.environ.get(RESTARTS, "")
+    return int(number) if number.isdigit() else 0
 
 
 def supervisor() -> int | None:

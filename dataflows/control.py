@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
+from sinks.metrics import Metrics
 from sources.reader import Reader
 
 WaitingParts = Callable[[], Mapping[str, tuple[int, str]]]
@@ -25,8 +26,10 @@ class Control:
         self._wrap: Callable[[Reader], Reader] | None = None
         self.failure: BaseException | None = None
         self.starting = ""
+        self.begun = False
         self.reader: Reader | None = None
         self.waiting: WaitingParts = dict
+        self._told_waiting: set[str] = set()
 
     def stop(self) -> None:
         """Ask the source to end after what it has read."""
@@ -71,12 +74,25 @@ class Control:
             return False, "stopping"
         if self.reader is None:
             return False, f"starting: {self.starting}" if self.starting else "starting"
-        waiting = dict(self.waiting())
-        if self.reader.waiting is not None:
-            waiting["source"] = (self.reader.waiting.since_ms, self.reader.waiting.reason)
+        waiting = self._all_waiting()
         if waiting:
             return False, "; ".join(f"{part} waits: {reason}" for part, (_, reason) in sorted(waiting.items()))
         return True, "reading"
+
+    def tell_waiting(self, metrics: Metrics) -> None:
+        """For how long each part has stood still, as a metric; asked from other threads while the flow stands."""
+        waiting = self._all_waiting()
+        now = time.time_ns() // 1_000_000
+        for part in self._told_waiting | waiting.keys():
+            seconds = max(0, now - waiting[part][0]) / 1000 if part in waiting else 0.0
+            metrics.set("orderpulse_waiting_seconds", seconds, part=part)
+        self._told_waiting |= waiting.keys()
+
+    def _all_waiting(self) -> dict[str, tuple[int, str]]:
+        waiting = dict(self.waiting())
+        if self.reader is not None and self.reader.waiting is not None:
+            waiting["source"] = (self.reader.waiting.since_ms, self.reader.waiting.reason)
+        return waiting
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:

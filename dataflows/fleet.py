@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from msgspec import Struct
 
-from dataflows.child import SUPERVISOR
+from dataflows.child import RESTARTS, SUPERVISOR
 from dataflows.failures import VARIABLE, Failure, find
 from dataflows.store import RUN
 from dataflows.store_lock import INHERITED
@@ -97,9 +97,11 @@ class Member:
 class Fleet:
     """All processes of one start."""
 
-    def __init__(self, processes: int, command: Command, directory: Path, lock: int | None = None) -> None:
+    def __init__(
+        self, processes: int, command: Command, directory: Path, lock: int | None = None, restarts: int = 0
+    ) -> None:
         addresses = free_addresses(processes)
-        environment = {**os.environ, SUPERVISOR: str(os.getpid()), RUN: uuid.uuid4().hex}
+        environment = {**os.environ, SUPERVISOR: str(os.getpid()), RUN: uuid.uuid4().hex, RESTARTS: str(restarts)}
         if lock is not None:
             environment[INHERITED] = str(lock)
         self.members: list[Member] = []

@@ -122,7 +122,8 @@ class HeadLogic(StatefulBatchLogic[Keep, Keep, bytes]):
         if keeper is None:
             return self._stored
         with self._run.control.guarded():
-            return self._run.observer.snapshot(lambda: keeper.head(self._run.outlet.settle()))
+            outputs = self._run.outlet.settle()
+            return self._run.observer.snapshot(self._number, lambda: keeper.head(outputs))
 
 
 class PlaceLogic(StatefulBatchLogic[Keep, Any, bytes]):
@@ -141,7 +142,9 @@ class PlaceLogic(StatefulBatchLogic[Keep, Any, bytes]):
     def snapshot(self) -> bytes:
         """The base, or the changes of this epoch."""
         with self._run.control.guarded():
-            return self._run.worker.take(self._number, self._place)
+            part = self._run.worker.take(self._number, self._place)
+            self._run.observer.laid(self._number, len(part))
+            return part
 
 
 class _Nowhere(StatelessSinkPartition[Any]):

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 import msgspec
-import zstandard
 from msgspec import Struct
 
+from dataflows.seals import SealError, sealed, unsealed
 from operators.heart.key_group import KeyGroup
 from operators.heart.snapshots import GroupHead, SnapshotError, check_version
 
@@ -22,8 +22,6 @@ BASE: Final = SLOTS  # the place of the base, behind those of the changes
 PLACES: Final = range(SLOTS + 1)
 _NEVER: Final = -1
 _NUMBER_BYTES: Final = 2
-_COMPRESSOR: Final = zstandard.ZstdCompressor(level=1, write_checksum=True)
-_DECOMPRESSOR: Final = zstandard.ZstdDecompressor()
 
 Positions = Mapping[str, int]
 T = TypeVar("T")
@@ -100,7 +98,7 @@ class GroupKeeper:
             laid = Changes(self.number, self._epoch, changes)
         self._laid[place] = _pack(laid)
         stages = {stage: group.head() for stage, group in self.stages.items()}
-        return msgspec.msgpack.encode(Head(self.number, self._epoch, self._base, stages, dict(outputs)))
+        return _pack(Head(self.number, self._epoch, self._base, stages, dict(outputs)))
 
     def take(self, place: int) -> bytes:
         """What ``head`` has made ready for a place."""
@@ -123,10 +121,7 @@ class GroupKeeper:
 
 def read_head(data: bytes) -> Head:
     """The head of a group; raises SnapshotError when it cannot be read."""
-    try:
-        found = _HEADS.decode(data)
-    except msgspec.DecodeError as error:
-        raise SnapshotError(f"the head of a key group cannot be read: {error}") from error
+    found = _unpack(data, _HEADS)
     for head in found.stages.values():
         check_version(head)
     return found
@@ -181,12 +176,12 @@ def least(positions: Iterable[Positions]) -> dict[str, int]:
 
 
 def number_of(part: bytes) -> int:
-    """The group that a stored part belongs to; it need not be unpacked for that."""
+    """The group that a stored part belongs to: it stands in front, so that the part need not be unpacked for it."""
     return int.from_bytes(part[:_NUMBER_BYTES], "big")
 
 
-def _pack(part: Base | Changes) -> bytes:
-    return _numbered(part.number, _COMPRESSOR.compress(msgspec.msgpack.encode(part)))
+def _pack(part: Head | Base | Changes) -> bytes:
+    return _numbered(part.number, sealed(msgspec.msgpack.encode(part)))
 
 
 def _numbered(number: int, part: bytes) -> bytes:
@@ -195,6 +190,6 @@ def _numbered(number: int, part: bytes) -> bytes:
 
 def _unpack(data: bytes, decoder: "msgspec.msgpack.Decoder[T]") -> T:
     try:
-        return decoder.decode(_DECOMPRESSOR.decompress(data[_NUMBER_BYTES:]))
-    except (msgspec.DecodeError, zstandard.ZstdError) as error:
+        return decoder.decode(unsealed(data[_NUMBER_BYTES:]))
+    except (msgspec.DecodeError, SealError) as error:
         raise SnapshotError(f"a part of a key group's snapshot cannot be read: {error}") from error

@@ -1,7 +1,7 @@
 """Looks, about once a second, how the flow itself is doing: what does not answer, what waits, how far it is behind."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from config.settings import Settings
@@ -36,17 +36,22 @@ class Lookout:
         self._waiting = waiting
         self._live = live
         self._next = 0.0
+        self.left_out: list[str] = []
 
-    def look(self, reader: Reader, intake: Intake) -> list[Record]:
-        """The platform alerts that open or end now; raises DeadLetterLimitError."""
-        if time.monotonic() < self._next:
-            return []
+    def look(self, reader: Reader, intake: Intake, *, now_for_sure: bool = False) -> list[Record] | None:
+        """The platform alerts that open or end now; None when it is too early to look again.
+
+        Raises DeadLetterLimitError.
+        """
+        if time.monotonic() < self._next and not now_for_sure:
+            return None
         self._next = time.monotonic() + _EVERY_SECONDS
         now = self._now()
         unreachable = reader.unreachable()
         if self._leave_out_after:
             limit = now - self._leave_out_after
-            intake.leave_out([name for name, each in unreachable.items() if each.since_ms <= limit])
+            self.left_out = [name for name, each in unreachable.items() if each.since_ms <= limit]
+            intake.leave_out(self.left_out)
         self.watch.unreachable({name: (each.since_ms, each.cause) for name, each in unreachable.items()})
         waiting = dict(self._waiting())
         if reader.waiting is not None:
@@ -70,7 +75,7 @@ class Lookout:
         """The open platform alerts."""
         return self.watch.snapshot()
 
-    def restore(self, snapshots: Iterable[bytes]) -> None:
-        """Take over open platform alerts, so that they end here."""
+    def restore(self, snapshots: Iterable[bytes], partitions: Collection[str]) -> None:
+        """Take over open platform alerts, so that they end here; ``partitions`` are those of this process."""
         for snapshot in snapshots:
-            self.watch.restore(snapshot)
+            self.watch.restore(snapshot, partitions)

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from time import perf_counter
 
 from dataflows.intake import Delivery, Intake
+from dataflows.lookout import Lookout
 from operators.heart.inputs import Counts, GroupOutput
 from operators.heart.lateness import BEFORE_TIME
 from sinks.metrics import Metrics
+from sources.clock import SteadyClock
 from sources.reader import Reader
 
 LOGGER = logging.getLogger(__name__)
@@ -15,9 +18,12 @@ LOGGER = logging.getLogger(__name__)
 class Observer:
     """Counts once per read and once per activation of a stage, never per event."""
 
-    def __init__(self, metrics: Metrics, now: Callable[[], int]) -> None:
+    def __init__(self, metrics: Metrics, clock: SteadyClock) -> None:
         self._metrics = metrics
-        self._now = now
+        self._clock = clock
+        self._now = clock.now
+        self._started = perf_counter()
+        self._laid: dict[int, tuple[float, int]] = {}
         self._groups: dict[str, dict[int, Counts]] = {}
         self.events = 0
         self.late = 0
@@ -54,9 +60,42 @@ class Observer:
         """Wall time, epoch ms."""
         return self._now()
 
-    def snapshot(self, lay_down: Callable[[], bytes]) -> bytes:
-        """Lay the state of a group down; returns its head."""
-        return lay_down()
+    def snapshot(self, number: int, lay_down: Callable[[], bytes]) -> bytes:
+        """Lay the state of a group down; returns its head. A group that comes again belongs to the next snapshot."""
+        if number in self._laid:
+            self._told_of_snapshot()
+        began = perf_counter()
+        head = lay_down()
+        self._laid[number] = (perf_counter() - began, len(head))
+        return head
+
+    def laid(self, number: int, size: int) -> None:
+        """So many bytes were stored of a group besides its head."""
+        if number in self._laid:
+            seconds, before = self._laid[number]
+            self._laid[number] = (seconds, before + size)
+
+    def _told_of_snapshot(self) -> None:
+        metrics = self._metrics
+        metrics.observe("orderpulse_snapshot_duration_seconds", sum(seconds for seconds, _ in self._laid.values()))
+        metrics.set("orderpulse_snapshot_bytes", sum(size for _, size in self._laid.values()))
+        metrics.set("orderpulse_last_snapshot_seconds", self._now() / 1000)
+        self._laid.clear()
+
+    def looked(self, lookout: Lookout, reader: Reader) -> None:
+        """What the lookout saw."""
+        metrics = self._metrics
+        metrics.set("orderpulse_unreachable_partitions", len(reader.unreachable()))
+        metrics.set("orderpulse_left_out_partitions", len(lookout.left_out))
+        metrics.set("orderpulse_clock_jump_seconds", self._clock.jump_ms / 1000)
+        for partition, share in lookout.watch.dead_letter_shares().items():
+            topic, slash, number = partition.rpartition("/")
+            if slash and number.isdigit():
+                metrics.set("orderpulse_dead_letter_share_ratio", share, topic=topic, partition=number)
+
+    def began_reading(self) -> None:
+        """State is there again, and the first records are on their way."""
+        self._metrics.set("orderpulse_recovery_seconds", perf_counter() - self._started)
 
     def stage(self, stage: str, outputs: Iterable[tuple[int, GroupOutput]], watermark: int) -> None:
         """What a stage's key groups did, and what they hold now."""
@@ -73,7 +112,9 @@ class Observer:
             metrics.add("orderpulse_duplicates_total", duplicates, stage=stage)
             self.duplicates += duplicates
         metrics.set("orderpulse_buffered_events", sum(counts.buffered for counts in groups.values()), stage=stage)
-        metrics.set("orderpulse_state_entries", sum(counts.entries for counts in groups.values()), stage=stage)
+        entries = [counts.entries for counts in groups.values()]
+        metrics.set("orderpulse_state_entries", sum(entries), stage=stage)
+        metrics.set("orderpulse_key_group_skew_ratio", max(entries) * len(entries) / (sum(entries) or 1), stage=stage)
         if watermark > BEFORE_TIME:
             metrics.set("orderpulse_watermark_seconds", watermark / 1000, stage=stage)
             self.watermark = watermark

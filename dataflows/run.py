@@ -16,7 +16,7 @@ from bytewax.run import cli_main
 from msgspec import Struct
 
 from config.settings import Settings
-from dataflows.child import kept_in_bounds, supervisor
+from dataflows.child import kept_in_bounds, restarts, supervisor
 from dataflows.control import Control
 from dataflows.flow import Run, build_flow
 from dataflows.keeping import least
@@ -24,7 +24,7 @@ from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from dataflows.source import WorkerSource
-from dataflows.store import Manifest, open_store, read_manifest
+from dataflows.store import Manifest, open_for, read_manifest
 from dataflows.worker import Worker
 from operators.heart.component import Environment
 from operators.topology import Topology, topology
@@ -130,7 +130,9 @@ def execute(
     control = control or Control(plan.settings.supervisor.stop_within / 2000)
     metrics = metrics or Metrics()
     clock = SteadyClock()
-    observer = Observer(metrics, clock.now)
+    observer = Observer(metrics, clock)
+    metrics.refresh_with(control.tell_waiting)
+    metrics.add("orderpulse_restarts_total", restarts())
     if wrap_reader is not None:
         control.wrap_readers(wrap_reader)
     began = time.monotonic()
@@ -144,7 +146,8 @@ def execute(
         going_on = False
         if plan.recovery is not None:
             stages = manifest_of(plan, worker.plan, source)
-            store = open_things.enter_context(open_store(plan.recovery, stages, plan.settings.recovery.files))
+            files = plan.settings.recovery.files
+            store = open_things.enter_context(open_for(plan.process_id, plan.recovery, stages, files))
             going_on = goes_on(plan.recovery, is_new=store.is_new)
         outlet = open_outlet(plan, observer, metrics, extra_sinks, control, going_on=going_on)
         try:
@@ -170,7 +173,7 @@ def execute(
 @contextmanager
 def _stopped_in_order(plan: RunPlan, control: Control) -> Iterator[None]:
     stop_within = plan.settings.supervisor.stop_within / 1000
-    with control.stopped_by_signals(), kept_in_bounds(stop_within, begun=lambda: control.reader is not None):
+    with control.stopped_by_signals(), kept_in_bounds(stop_within, begun=lambda: control.begun):
         yield
 
 
@@ -183,7 +186,9 @@ def _serve(
 ) -> None:
     address = plan.settings.metrics
     if plan.serve and address.port:
-        server = HealthServer(address.host, address.port + (plan.process_id or 0), metrics, control.readiness)
+        # Processes of one machine cannot share a port; those of several hosts are looked for at one.
+        port = address.port + (plan.process_id or 0) if supervisor() is not None else address.port
+        server = HealthServer(address.host, port, metrics, control.readiness)
         open_things.callback(server.close)
         if on_serving is not None:
             on_serving(server.port)

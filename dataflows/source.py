@@ -16,8 +16,10 @@ from dataflows.intake import Delivery, Intake
 from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.placement import partitions_of
+from dataflows.seals import SealError, sealed, unsealed
 from dataflows.worker import Worker
 from events.batch import RawBatch
+from events.records import Record
 from operators.heart.lateness import ClockSnapshot
 from operators.heart.snapshots import SnapshotError
 from sources.reader import Input, Reader, SourceError
@@ -73,6 +75,7 @@ class WorkerSource:
         self._mine = mine
         self._awake: datetime | None = None
         self._next_try = 0.0
+        self._said_all = False
 
     def add(self, partition: str, place: bytes | None) -> None:
         """Bytewax has placed a partition here, with what the store knows of it. Raises SnapshotError."""
@@ -81,8 +84,8 @@ class WorkerSource:
                 f"partition {partition} was placed on worker {self._worker.index}, which does not own it"
             )
         try:
-            self._places[partition] = None if place is None else _PLACES.decode(place)
-        except msgspec.DecodeError as error:
+            self._places[partition] = None if place is None else _PLACES.decode(unsealed(place))
+        except (msgspec.DecodeError, SealError) as error:
             raise SnapshotError(f"the place of partition {partition} in the store cannot be read: {error}") from error
 
     def next_batch(self, partition: str) -> Iterable[Delivery]:
@@ -104,10 +107,10 @@ class WorkerSource:
         waiting = self._waiting[partition]
         if not waiting:
             if self._reader.finished:
-                raise StopIteration
+                return self._last_words(self._reader)
             self._read(self._reader)
         batches = (waiting.popleft(),) if waiting else ()
-        alerts = self._lookout.look(self._reader, self._intake)
+        alerts = self._look(self._reader)
         if not batches and not alerts:
             return ()
         delivery = self._intake.take(batches)
@@ -115,6 +118,25 @@ class WorkerSource:
         for batch in batches:
             self._lookout.read(batch.partition, len(batch.lines))
         self._observer.delivery(delivery, self._reader, self._intake)
+        return (delivery,)
+
+    def _look(self, reader: Reader, *, now_for_sure: bool = False) -> list[Record]:
+        alerts = self._lookout.look(reader, self._intake, now_for_sure=now_for_sure)
+        if alerts is None:
+            return []
+        self._observer.looked(self._lookout, reader)
+        return alerts
+
+    def _last_words(self, reader: Reader) -> Iterable[Delivery]:
+        """All is read: what remains to be said of it, once; then nothing."""
+        if self._said_all or any(self._waiting.values()):
+            raise StopIteration
+        self._said_all = True
+        alerts = self._look(reader, now_for_sure=True)
+        if not alerts:
+            raise StopIteration
+        delivery = self._intake.take(())
+        delivery.records.extend(alerts)
         return (delivery,)
 
     def next_awake(self, partition: str) -> datetime | None:
@@ -127,19 +149,21 @@ class WorkerSource:
         """Where a partition stands now, between two deliveries."""
         if self._reader is None:
             known = self._places[partition]
-            return None if known is None else msgspec.msgpack.encode(known)
+            return None if known is None else sealed(msgspec.msgpack.encode(known))
         waiting = [batch for batch in self._waiting[partition] if batch.lines]
         position = waiting[0].positions[0] if waiting else self._reader.positions()[partition]
         watch = self._lookout.snapshot() if partition == self._mine[0] else b""
-        return msgspec.msgpack.encode(Place(position, self._intake.router.clocks[partition].snapshot(), watch))
+        place = Place(position, self._intake.router.clocks[partition].snapshot(), watch)
+        return sealed(msgspec.msgpack.encode(place))
 
     def _open(self) -> Reader:
         places = {name: place for name, place in self._places.items() if place is not None}
         self._intake.resume({name: place.clock for name, place in places.items()})
-        self._lookout.restore(place.watch for place in places.values() if place.watch)
+        self._lookout.restore((place.watch for place in places.values() if place.watch), self._mine)
         positions = {name: places[name].position if name in places else None for name in self._places}
         reader = self._control.adopt(self._input.open(positions))
         self._waiting = {name: deque() for name in self._places}
+        self._observer.began_reading()
         return reader
 
     def _read(self, reader: Reader) -> None:
@@ -183,7 +207,8 @@ class EventSource(FixedPartitionedSource[Delivery, bytes | None]):
         self._control = control
 
     def list_parts(self) -> list[str]:
-        """All partitions; Bytewax places them."""
+        """All partitions; Bytewax places them. It asks once all processes are there."""
+        self._control.begun = True
         return self._partitions
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> SourcePart:

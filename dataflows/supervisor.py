@@ -84,7 +84,7 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="orderpulse-") as directory, self._stopped_by_signals():
             while True:
                 self._prepare(restarts)
-                outcome, cause = self._once(Path(directory))
+                outcome, cause = self._once(Path(directory), restarts)
                 if cause is None:
                     return _counted(outcome, restarts)
                 if not self._restart_helps(cause):
@@ -97,9 +97,9 @@ class Supervisor:
                     return _counted(outcome, restarts)
                 restarts += 1
 
-    def _once(self, directory: Path) -> tuple[Outcome, Ending | None]:
+    def _once(self, directory: Path, restarts: int) -> tuple[Outcome, Ending | None]:
         """One start of all processes to its end; and the first cause when that was a failure."""
-        fleet = Fleet(self._processes, self._command, directory, self._lock)
+        fleet = Fleet(self._processes, self._command, directory, self._lock, restarts)
         try:
             while not fleet.failed() and not fleet.ended() and not self._stop.is_set():
                 time.sleep(_LOOK_SECONDS)

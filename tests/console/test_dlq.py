@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import pytest
@@ -101,13 +102,16 @@ def test_a_letter_read_from_its_topic_is_the_one_from_the_file(monkeypatch: pyte
 
         def __init__(self, *_: object, **__: object) -> None: ...
 
+        def open(self) -> Self:
+            return self
+
         def read(self, prefer: str | None) -> list[RawBatch]:
             self.finished = True
             return [batch]
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("sources.kafka.KafkaReader", Topic)
+    monkeypatch.setattr("sources.kafka.KafkaInput", Topic)
     (from_topic,) = letters_on(kafka_settings("nowhere:1", names), [sent.topic])
 
     shown = orderpulse("dlq", "show", DEAD_LETTER.id, "--input", letters, "--json").value

@@ -7,7 +7,8 @@ import pytest
 from config.environment import UnsetVariableError
 from config.problems import ConfigurationError, Problem
 from console.errors import FailedError, WrongUseError, report
-from operators.heart.key_group import SnapshotError
+from operators.heart.snapshots import SnapshotError
+from operators.platform.watch import DeadLetterLimitError
 from sinks.health import HealthServerError
 from sinks.sink import SinkError
 from sources.mapping.errors import ConversionError
@@ -23,6 +24,11 @@ from tests.console.conftest import orderpulse
             SinkError("Kafka at k:9", "refused", "allow it", "alerts", "O-1"),
             1,
             ["error: Kafka at k:9, topic alerts, key O-1: refused", "  to do: allow it"],
+        ),
+        (
+            DeadLetterLimitError("100 in a row", "t/3, from position 7", "mend it"),
+            1,
+            ["error: t/3, from position 7: 100 in a row", "  to do: mend it"],
         ),
         (HealthServerError("port taken; set another"), 1, ["error: port taken", "  to do: set another"]),
         (SnapshotError("too new; take the newer program"), 1, ["error: too new", "  to do: take the newer program"]),
@@ -59,7 +65,7 @@ def test_an_unexpected_error_shows_its_trace_only_on_demand(
     def broken(_: Path) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("console.dlq.letters_in", broken)
+    monkeypatch.setattr("console.letters.letters_in", broken)
 
     quiet = orderpulse("dlq", "list", "--input", results)
     monkeypatch.setenv("ORDERPULSE_DEBUG", variable)

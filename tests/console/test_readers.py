@@ -6,7 +6,7 @@ import pytest
 
 from console.readers import PacedReader, WatchedReader, part
 from events.batch import RawBatch
-from sources.files import FileReader
+from sources.files import FileInput
 from sources.reader import Reader
 
 
@@ -39,7 +39,7 @@ def lines(batches: list[RawBatch], partition: str) -> list[bytes]:
 
 def test_a_paced_reader_delivers_every_record_once_in_its_order(files: list[Path]) -> None:
     clock = Clock()
-    reader = PacedReader(FileReader(files), records=500, seconds=10, clock=clock)
+    reader = PacedReader(FileInput(files).open(), records=500, seconds=10, clock=clock)
 
     batches = drain(reader, clock, 0.1)
 
@@ -50,7 +50,7 @@ def test_a_paced_reader_delivers_every_record_once_in_its_order(files: list[Path
 
 def test_a_paced_reader_takes_its_time(files: list[Path]) -> None:
     clock = Clock()
-    reader = PacedReader(FileReader(files), records=500, seconds=10, clock=clock)
+    reader = PacedReader(FileInput(files).open(), records=500, seconds=10, clock=clock)
 
     assert reader.read("a.ndjson") == []
     clock.now += 1
@@ -77,7 +77,7 @@ def test_a_part_of_a_batch_keeps_what_belongs_to_its_records() -> None:
 
 def test_a_watched_reader_tells_how_far_it_is(files: list[Path]) -> None:
     seen: list[tuple[int, int]] = []
-    reader = WatchedReader(FileReader(files), lambda position, records: seen.append((position, records)))
+    reader = WatchedReader(FileInput(files).open(), lambda position, records: seen.append((position, records)))
 
     delivered = drain(reader, Clock(), 0)
 

@@ -12,6 +12,7 @@ import redis
 
 from tests.console.conftest import orderpulse
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "console.main"]
 CREATED = b'{"type":"order.created","id":"1","source":"s","time":1772380800000,"order_id":"O"}\n'
 
@@ -82,8 +83,21 @@ def test_an_input_without_any_event_has_no_watermark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says", "to_do"),
     [
-        (("--processes", "2"), "--processes 2", "leave --processes out"),
-        (("--recovery", "state"), "--recovery state", "leave --recovery out"),
+        (("--processes", "0"), "--processes", "greater than or equal to 1"),
+        (("--process-id", "0"), "--process-id 0 without --addresses", "or start all of them here with --processes N"),
+        (("--addresses", "a:1;b:2"), "--addresses without --process-id", "from 0 on"),
+        (("--process-id", "2", "--addresses", "a:1;b:2"), "names 2 processes", "the last one is 1"),
+        (("--process-id", "0", "--addresses", "a:1;b"), "'b' is no address", "HOST:PORT;HOST:PORT"),
+        (("--process-id", "0", "--addresses", "a:1;b:70000"), "'b:70000' is no address", "HOST:PORT;HOST:PORT"),
+        (("--process-id", "0", "--addresses", "a:1;a:1"), "stands there twice", "give each process its own"),
+        (("--process-id", "0", "--addresses", "a:1"), "names one process", "leave both options out"),
+        (
+            ("--process-id", "0", "--addresses", "a:1;b:2", "--processes", "2"),
+            "--processes 2 and --process-id 0",
+            "one of several that are started elsewhere",
+        ),
+        (("--recovery", "pyproject.toml"), "--recovery pyproject.toml: is a file", "name a directory"),
+        (("--processes", "2", "--metrics-port", "65535"), "at port 65536", "65534 or lower"),
         (("--input", "missing"), "--input missing: does not exist", "check the path"),
         (("--input", "kafka", "tests"), "names kafka and files", "./kafka"),
         (("--arrival", "never"), "time.arrival", "never"),
@@ -150,3 +164,133 @@ def test_a_damaged_file_fails_the_run_without_any_trace(tmp_path: Path) -> None:
     what, remedy = ended.stderr.splitlines()
     assert what.startswith("error: events/order-0.ndjson.gz: cut off")
     assert remedy.startswith("  to do: copy or export it again")
+
+
+def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+
+
+def test_several_processes_give_what_one_gives_and_one_summary(trade: Path, results: Path, tmp_path: Path) -> None:
+    one = orderpulse("run", "--input", trade / "events", "--output", tmp_path / "one", "--json").value
+
+    ended = command("run", "--input", trade / "events", "--output", "two", "--processes", 2, "--json", cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["processes"], summary["restarts"]) == (2, 0)
+    for name in ("events", "late", "duplicates", "versions", "diffs", "holds", "dead_letters", "alerts", "watermark"):
+        assert summary[name] == one[name], name
+    assert (tmp_path / "two" / "alerts-1.ndjson").exists()
+    assert orderpulse("verify", results, tmp_path / "two").code == 0
+
+
+def test_several_processes_are_summed_up_for_people_too(trade: Path, tmp_path: Path) -> None:
+    ended = command("run", "--input", trade / "events", "--output", "out", "--processes", 2, cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "is judged (the watermark)" in ended.stdout
+    assert "card_burst" in ended.stdout
+    assert ended.stdout.rstrip().endswith("Results: out")
+
+
+def test_the_reason_of_a_failure_comes_through_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    packed = gzip.compress(CREATED * 2_000)
+    (tmp_path / "events" / "order-0.ndjson.gz").write_bytes(packed[: len(packed) // 2])
+
+    ended = command(
+        "run", "--input", "events", "--output", "out", "--processes", 2, "--recovery", "store", cwd=tmp_path
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "] error: events/order-0.ndjson.gz: cut off" in ended.stderr
+    assert "error: process 0: events/order-0.ndjson.gz: cut off" in ended.stderr.splitlines()[-1]
+    assert "start again" not in ended.stderr
+    assert "panicked" not in ended.stderr
+
+
+def test_a_run_goes_on_with_its_own_results_and_another_number_of_processes(
+    trade: Path, results: Path, tmp_path: Path
+) -> None:
+    arguments = ("run", "--input", trade / "events", "--output", "out", "--recovery", "store", "--json")
+    assert command(*arguments, "--processes", 2, cwd=tmp_path).returncode == 0
+
+    again = command(*arguments, cwd=tmp_path)
+
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["events"] == 0
+    assert orderpulse("verify", results, tmp_path / "out").code == 0
+
+
+@pytest.fixture
+def ended_run(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Events, and the results and the store of a run over them."""
+    events, output, store = write_events(tmp_path / "events", CREATED), tmp_path / "out", tmp_path / "store"
+    outcome = orderpulse("run", "--input", events, "--output", output, "--recovery", store)
+    assert outcome.code == 0, outcome.complained
+    return events, output, store
+
+
+def test_a_new_store_does_not_go_on_with_results_of_an_earlier_run(ended_run: tuple[Path, Path, Path]) -> None:
+    events, output, store = ended_run
+
+    outcome = orderpulse("run", "--input", events, "--output", output, "--recovery", store.parent / "new")
+
+    assert outcome.code == 2
+    assert "add --overwrite" in outcome.complained
+
+
+def test_a_store_does_not_go_on_with_the_results_of_another(ended_run: tuple[Path, Path, Path]) -> None:
+    events, _, store = ended_run
+    other = store.parent / "other"
+    assert orderpulse("run", "--input", events, "--output", other).code == 0
+
+    outcome = orderpulse("run", "--input", events, "--output", other, "--recovery", store)
+
+    assert outcome.code == 2
+    assert "holds results, but not those of the recovery store" in outcome.complained
+
+
+def test_results_that_a_store_goes_on_with_are_not_overwritten(ended_run: tuple[Path, Path, Path]) -> None:
+    events, output, store = ended_run
+
+    outcome = orderpulse("run", "--input", events, "--output", output, "--recovery", store, "--overwrite")
+
+    assert outcome.code == 2
+    assert "leave --overwrite out to go on" in outcome.complained
+
+
+def test_a_store_is_no_output_directory(tmp_path: Path) -> None:
+    events = write_events(tmp_path / "events", CREATED)
+
+    outcome = orderpulse("run", "--input", events, "--output", tmp_path / "a", "--recovery", tmp_path / "a")
+
+    assert outcome.code == 2
+    assert "is the output directory" in outcome.complained
+
+
+def test_a_store_that_does_not_fit_is_refused_with_the_reason(ended_run: tuple[Path, Path, Path]) -> None:
+    events, output, store = ended_run
+    (events / "order-0.ndjson").rename(events / "order-7.ndjson")
+
+    outcome = orderpulse("run", "--input", events, "--output", output, "--recovery", store)
+
+    assert outcome.code == 1
+    assert "knows input that this run does not have" in outcome.complained
+    assert "to do: give the run all its inputs again" in outcome.complained
+
+
+def test_a_damaged_store_is_refused_and_nothing_is_written(ended_run: tuple[Path, Path, Path]) -> None:
+    events, output, store = ended_run
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    os.truncate(store / "part-0.sqlite3", 100)
+
+    outcome = orderpulse("run", "--input", events, "--output", output, "--recovery", store)
+
+    assert outcome.code == 1
+    assert f"{store / 'part-0.sqlite3'}: is damaged" in outcome.complained
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from config.loader import load_settings
+from operators.platform.watch import PlatformWatch
+from sinks.encoding import ENCODER
 from tests.console.conftest import Outcome, orderpulse
 
 Copy = Callable[[str], Path]
@@ -154,3 +157,15 @@ def test_people_read_which_rules_differ(results: Path, copy_of: Copy) -> None:
 
     assert f"  resonance: {gone} only in A, 0 only in B" in outcome.said
     assert outcome.said.endswith("Not equal\n")
+
+
+def test_alerts_about_the_flow_itself_are_left_out(trade: Path, results: Path, copy_of: Copy) -> None:
+    run = copy_of("run")
+    watch = PlatformWatch(load_settings().platform)
+    watch.waiting({"Redis": (1_772_413_200_000, "away")})
+    with (run / "alerts.ndjson").open("ab") as file:
+        file.write(ENCODER.encode_lines(watch.judge(1_772_413_300_000)))
+
+    assert b'"entity_type":"platform"' in (run / "alerts.ndjson").read_bytes()
+    assert verify(results, run).code == 0
+    assert verify(trade, run).code == 0

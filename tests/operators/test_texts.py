@@ -20,6 +20,13 @@ LEVELS = {
     "merge_candidate": {"candidate"},
     "resonance": {"orange", "lock"},
 }
+OF_THE_PLATFORM = {
+    "dead_letters": {"share", "consecutive"},
+    "backlog": {"records", "delay"},
+    "partition_unreachable": {"unreachable"},
+    "partition_left_out": {"left_out"},
+    "component_waiting": {"waiting"},
+}
 REMINDING = settings(stage_timeout={"reminder_lead": "2m"}, order_timeout={"reminder_lead": "15m"})
 RICH = [
     "9:00 created Z customer=D category=fresh",
@@ -48,7 +55,7 @@ RICH = [
 
 
 def test_every_rule_and_level_and_its_end_has_a_template() -> None:
-    assert {rule: set(templates) - {"resolved"} for rule, templates in TEXTS.rules.items()} == LEVELS
+    assert {rule: set(templates) - {"resolved"} for rule, templates in TEXTS.rules.items()} == LEVELS | OF_THE_PLATFORM
     assert all("resolved" in templates for templates in TEXTS.rules.values())
 
 

@@ -1,6 +1,7 @@
 """Runs logs through the in-memory driver, cut into batches in any way a test likes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -15,12 +16,19 @@ from tests.oracle import ExpectedStep
 
 Log = Sequence[tuple[bytes | AnyEvent, int | None]]
 REASONED = ("updated", "resolved")
+LIVE_CELLS: Final = 2_048
 NAMING = ("card_burst", "merge_candidate")
 
 
-def driver(settings: Settings, partitions: Iterable[str], groups: int = 8, until: int | None = None) -> MemoryDriver:
-    """A fresh driver."""
-    plan = topology(Environment(settings, groups))
+def driver(
+    settings: Settings,
+    partitions: Iterable[str],
+    groups: int = 8,
+    until: int | None = None,
+    live_cells: int = LIVE_CELLS,
+) -> MemoryDriver:
+    """A fresh driver. ``live_cells``: of how many keys a key group keeps the state as objects."""
+    plan = topology(Environment(settings, groups, live_cells=live_cells))
     return MemoryDriver(plan, partitions, until=until)
 
 

@@ -218,9 +218,11 @@ def _archive_classes(installation: Installation) -> None:
 class KafkaBroker:
     """One broker with its own directory, which holds its data, its settings and its log `broker.log`."""
 
-    def __init__(self, directory: Path, port: int, installation: Installation) -> None:
+    def __init__(self, directory: Path, port: int, installation: Installation, proxy_port: int | None = None) -> None:
         self.directory = directory
         self.port = port
+        self.proxy_port = proxy_port
+        self.behind_proxy = None if proxy_port is None else free_port()
         self.bootstrap = f"127.0.0.1:{port}"
         self.log_file = directory / "broker.log"
         self._data = directory / "data"
@@ -229,9 +231,13 @@ class KafkaBroker:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, directory: Path, port: int | None = None) -> Self:
-        """Starts a broker and waits until it serves clients. A directory used before brings its topics."""
-        broker = cls(directory, port or free_port(), install())
+    def start(cls, directory: Path, port: int | None = None, *, proxy_port: int | None = None) -> Self:
+        """Starts a broker and waits until it serves clients. A directory used before brings its topics.
+
+        With ``proxy_port`` it also listens on the port ``behind_proxy``, and sends clients who come in there to
+        ``proxy_port`` again: a proxy between the two sees all that such a client says and hears.
+        """
+        broker = cls(directory, port or free_port(), install(), proxy_port)
         broker.launch()
         return broker
 
@@ -339,9 +345,15 @@ class KafkaBroker:
     def _write_settings(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         listener, controller = f"PLAINTEXT://{self.bootstrap}", f"127.0.0.1:{self._controller_port}"
+        listeners, advertised, names = [listener, f"CONTROLLER://{controller}"], [listener], ["PLAINTEXT", "CONTROLLER"]
+        if self.proxy_port is not None:
+            listeners.append(f"PROXIED://127.0.0.1:{self.behind_proxy}")
+            advertised.append(f"PROXIED://127.0.0.1:{self.proxy_port}")
+            names.append("PROXIED")
         settings = SETTINGS | {
-            "listeners": f"{listener},CONTROLLER://{controller}",
-            "advertised.listeners": listener,
+            "listeners": ",".join(listeners),
+            "advertised.listeners": ",".join(advertised),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self._data.resolve()),
         }
