@@ -16,13 +16,13 @@ from config.settings import Settings
 from dataflows.run import RunPlan, execute
 from events.model import AnyEvent
 from operators.heart.router import Header
-from sources.files import FileReader
+from sources.files import FileInput
 
 ALERTS: Final = "alerts.ndjson"
 _OFF: Final = {"enabled": False}
 _NO_DOCUMENT: Final[Mapping[str, Any]] = {"versions": _OFF, "diffs": _OFF}
 # What both the plain loop and the flow are given: four detectors, cards only, weights that know no seasons, no holds.
-_FOUR_DETECTORS: Final[Mapping[str, Any]] = {
+FOUR_DETECTORS: Final[Mapping[str, Any]] = {
     **_NO_DOCUMENT,
     "detectors": {
         "order_timeout": _OFF,
@@ -57,7 +57,7 @@ class Cost(Struct, frozen=True):
 
 def four_detectors() -> Settings:
     """The settings that make the flow do what the plain loop does."""
-    return load_settings(overrides=_FOUR_DETECTORS)
+    return load_settings(overrides=FOUR_DETECTORS)
 
 
 def _plain_loop(events: Path, output: Path) -> int:
@@ -76,7 +76,7 @@ def _flow(overrides: Mapping[str, Any]) -> Callable[[Path, Path], int]:
 def _decoding(kind: Any) -> Callable[[Path, Path], int]:
     def run(events: Path, output: Path) -> int:
         decode = msgspec.json.Decoder(kind).decode_lines
-        reader = FileReader([events])
+        reader = FileInput([events]).open()
         count = 0
         while not reader.finished:
             for batch in reader.read(None):
@@ -92,7 +92,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "read_headers": Figure("read and decode headers, nothing else", _decoding(Header), alerts=False),
     "read_events": Figure("read and decode events, nothing else", _decoding(AnyEvent), alerts=False),
     PLAIN: Figure("plain loop, four detectors, no guarantees", _plain_loop),
-    FLOW: Figure("flow, four detectors", _flow(_FOUR_DETECTORS), answers_like=PLAIN),
+    FLOW: Figure("flow, four detectors", _flow(FOUR_DETECTORS), answers_like=PLAIN),
     "flow_all_detectors": Figure("flow, all seven detectors, all keys, holds", _flow(_NO_DOCUMENT)),
     "flow_as_shipped": Figure("flow as shipped: also versions and diffs", _flow({}), answers_like="flow_all_detectors"),
 }

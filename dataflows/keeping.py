@@ -93,7 +93,7 @@ class GroupKeeper:
         laid: Base | Changes
         if place == BASE:
             self._base = self._epoch
-            laid = Base(self.number, self._epoch, {stage: dict(group.resting) for stage, group in self.stages.items()})
+            laid = Base(self.number, self._epoch, {stage: group.cells() for stage, group in self.stages.items()})
         else:
             laid = Changes(self.number, self._epoch, changes)
         self._laid[place] = _pack(laid)

@@ -18,19 +18,21 @@ class Cell(Struct, gc=False):
     """What a key group itself keeps of one key; the components' states of the key live and rest together with it.
 
     ``wake`` is the moment of its one scheduled timer, ``dues`` the moment that each slot asked for; 0 means none.
+    ``clean``: nothing has touched it since it was last told as a change.
     """
 
     ids: Ids
     wake: int = 0
     dues: list[int] | None = None
+    clean: bool = False
 
 
 class Cells:
     """The cells of one key group, either live, as objects in the components' tables, or at rest, as bytes.
 
-    A cell is woken by whatever happens to its key, and laid to rest again when a snapshot is taken, or when more than
-    ``live_limit`` are live. So between two snapshots the live cells are those that may have changed, which is what the
-    next snapshot has to write; and what nobody touches costs a few hundred bytes.
+    A cell is woken by whatever happens to its key, and laid to rest when more than ``live_limit`` are live; so what
+    nobody touches costs a few hundred bytes. Once ``changes`` was called, what is touched is remembered until the next
+    call, so that a snapshot has to write only that.
     """
 
     def __init__(
@@ -45,38 +47,43 @@ class Cells:
         self._decoder = msgspec.msgpack.Decoder(layout)
         self._encode = msgspec.msgpack.Encoder().encode
         self.live: dict[str, Cell] = {}
-        self.resting: dict[str, bytes] = {}
+        self._resting: dict[str, bytes] = {}
+        self._recording = False
+        self._touched: list[str] = []
         self._changed: dict[str, bytes | None] = {}
 
     def __len__(self) -> int:
-        return len(self.live) + len(self.resting)
+        return len(self.live) + len(self._resting)
 
-    def wake(self, key: str) -> Cell:
-        """The live cell of a key, made anew if there is none."""
+    def touch(self, key: str) -> Cell:
+        """The live cell of a key, made anew if there is none; it counts as changed."""
         cell = self.live.get(key)
-        if cell is not None:
+        if cell is None:
+            cell = self.live[key] = self._woken(key)
+        elif not cell.clean:
             return cell
-        resting = self.resting.pop(key, None)
-        if resting is None:
-            cell = Cell(Ids())
-        else:
-            ids, dues, *parts = self._decoder.decode(resting[_WAKE_BYTES:])
-            cell = Cell(ids, _wake_of(resting), dues)
-            for component, part in zip(self._components, parts, strict=True):
-                if part is not None:
-                    component.states[key] = part
-        self.live[key] = cell
+        cell.clean = False
+        if self._recording:
+            self._touched.append(key)
         return cell
+
+    def _woken(self, key: str) -> Cell:
+        resting = self._resting.pop(key, None)
+        if resting is None:
+            return Cell(Ids())
+        ids, dues, *parts = self._decoder.decode(resting[_WAKE_BYTES:])
+        for component, part in zip(self._components, parts, strict=True):
+            if part is not None:
+                component.states[key] = part
+        return Cell(ids, _wake_of(resting), dues)
 
     def woken_by(self, key: str, due: int) -> Cell | None:
         """The cell whose timer is due; None when the timer means nothing any more."""
         cell = self.live.get(key)
         if cell is None:
-            resting = self.resting.get(key)
-            if resting is None or _wake_of(resting) != due:
-                return None
-            return self.wake(key)
-        return cell if cell.wake == due else None
+            resting = self._resting.get(key)
+            return self.touch(key) if resting is not None and _wake_of(resting) == due else None
+        return self.touch(key) if cell.wake == due else None
 
     def arm(self, slot: int, key: str, due: int) -> None:
         """Wake ``slot`` for ``key``, which is live, at ``due``, unless it will be woken earlier anyway.
@@ -100,42 +107,66 @@ class Cells:
             self._rest(list(islice(self.live, len(self.live) // 2)))
 
     def changes(self) -> dict[str, bytes | None]:
-        """All cells that may have changed since the last call; None for one that is gone. Afterwards all rest."""
-        self._rest(list(self.live))
+        """All cells that may have changed since the last call; None for one that is gone. The first call tells all."""
+        if not self._recording:
+            self._recording = True
+            self._touched = list(self.live)
+            self._changed = dict(self._resting)
         changed, self._changed = self._changed, {}
+        for key in self._touched:
+            cell = self.live.get(key)
+            if cell is not None and not cell.clean:
+                changed[key] = laid = self._laid(key, cell)
+                cell.clean = True
+                if laid is None:
+                    del self.live[key]
+        self._touched.clear()
         return changed
 
-    def restore(self, resting: dict[str, bytes], changes: Iterable[dict[str, bytes | None]]) -> None:
-        """Take over a base and the changes to it, in their order."""
+    def all(self) -> dict[str, bytes]:
+        """All cells, as if all were at rest."""
+        laid = ((key, self._laid(key, cell)) for key, cell in self.live.items())
+        return {**self._resting, **{key: cell for key, cell in laid if cell is not None}}
+
+    def restore(self, cells: dict[str, bytes], changes: Iterable[dict[str, bytes | None]], *, recording: bool) -> None:
+        """Take over a base and the changes to it, in their order; ``recording``: ``changes`` goes on from there."""
         for changed in changes:
             for key, cell in changed.items():
                 if cell is None:
-                    resting.pop(key, None)
+                    cells.pop(key, None)
                 else:
-                    resting[key] = cell
-        self.resting = resting
-        self.live, self._changed = {}, {}
+                    cells[key] = cell
+        self._resting = cells
+        self._recording = recording
+        self.live, self._touched, self._changed = {}, [], {}
         for component in self._components:
             component.states.clear()
-        self._timers.restart((wake, key) for key, cell in resting.items() if (wake := _wake_of(cell)))
+        self._timers.restart((wake, key) for key, cell in cells.items() if (wake := _wake_of(cell)))
 
     def states(self) -> Iterator[tuple[str, list[Any]]]:
-        """Key and the components' states, for all cells as they stand; for tests and explanations."""
-        for key, cell in self.resting.items():
+        """Key and the components' states, for all cells as they stand."""
+        for key, cell in self.all().items():
             yield key, self._decoder.decode(cell[_WAKE_BYTES:])[2:]
 
-    def _rest(self, keys: list[str]) -> None:
-        live, resting, changed, encode = self.live, self.resting, self._changed, self._encode
-        tables = [component.states for component in self._components]
+    def _rest(self, keys: Iterable[str]) -> None:
         for key in keys:
-            cell = live.pop(key)
-            parts = [table.pop(key, None) for table in tables]
-            dues = cell.dues if cell.dues is not None and any(cell.dues) else None
-            if dues is None and not cell.ids and parts.count(None) == len(parts):
-                changed[key] = None
-            else:
-                laid = cell.wake.to_bytes(_WAKE_BYTES, "big") + encode((cell.ids, dues, *parts))
-                changed[key] = resting[key] = laid
+            cell = self.live[key]
+            laid = self._laid(key, cell)
+            del self.live[key]
+            for component in self._components:
+                component.states.pop(key, None)
+            if laid is not None:
+                self._resting[key] = laid
+            if self._recording and not cell.clean:
+                self._changed[key] = laid
+
+    def _laid(self, key: str, cell: Cell) -> bytes | None:
+        """A cell as bytes; None for one that there is nothing of."""
+        parts = [component.states.get(key) for component in self._components]
+        dues = cell.dues if cell.dues is not None and any(cell.dues) else None
+        if dues is None and not cell.ids and parts.count(None) == len(parts):
+            return None
+        return cell.wake.to_bytes(_WAKE_BYTES, "big") + self._encode((cell.ids, dues, *parts))
 
 
 def _wake_of(resting: bytes) -> int:

@@ -145,7 +145,7 @@ class KeyGroup:
         """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
         self._timers.reach(watermark + 1)
         heap, notes, events = self._timers.heap, self._notes, self._events
-        live, wake, seen = self._cells.live, self._cells.wake, self._duplicates.seen
+        live, touch, seen = self._cells.live, self._cells.touch, self._duplicates.seen
         applied = duplicates = 0
         for entry in ready:
             at = entry.time
@@ -156,7 +156,9 @@ class KeyGroup:
                 event = entry.event if type(entry) is Late else entry
                 key_of, handlers = events[type(event)]
                 key = key_of(event)
-                cell = live.get(key) or wake(key)
+                cell = live.get(key)
+                if cell is None or cell.clean:
+                    cell = touch(key)
                 if seen(cell.ids, event.source, event.id, at):
                     duplicates += 1
                     continue
@@ -166,8 +168,10 @@ class KeyGroup:
                 if event is not entry:
                     self._output.records.append(_late_record(event, at))
                     entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
-            elif entry.key not in live:
-                wake(entry.key)
+            else:
+                cell = live.get(entry.key)
+                if cell is None or cell.clean:
+                    touch(entry.key)
             for handler in handlers:
                 handler(entry, at)
         while heap and heap[0][0] <= watermark + 1:
@@ -215,26 +219,29 @@ class KeyGroup:
         """The cells that may have changed since the last call; None for one that is gone."""
         return self._cells.changes()
 
-    @property
-    def resting(self) -> Mapping[str, bytes]:
-        """All cells, right after ``changes``."""
-        return self._cells.resting
+    def cells(self) -> dict[str, bytes]:
+        """All cells."""
+        return self._cells.all()
 
     def snapshot(self) -> bytes:
         """The whole state, between two calls of ``advance``."""
-        self.changes()
-        return msgspec.msgpack.encode(GroupSnapshot(self.head(), self._cells.resting))
+        return msgspec.msgpack.encode(GroupSnapshot(self.head(), self.cells()))
 
     def restore(self, data: bytes) -> None:
         """Go on from a whole snapshot; raises SnapshotError."""
         snapshot = decode_snapshot(data)
-        self.resume(snapshot.head, snapshot.cells, ())
+        self._go_on(snapshot.head)
+        self._cells.restore(snapshot.cells, (), recording=False)
 
     def resume(self, head: GroupHead, cells: dict[str, bytes], changes: Iterable[dict[str, bytes | None]]) -> None:
         """Go on from a head, a base of cells and the changes since; every origin starts where the group stood.
 
         Raises SnapshotError when it was written for other components.
         """
+        self._go_on(head)
+        self._cells.restore(cells, changes, recording=True)
+
+    def _go_on(self, head: GroupHead) -> None:
         if head.slots != self._slots:
             raise SnapshotError(
                 f"the snapshot has the parts {', '.join(head.slots)}; this run has {', '.join(self._slots)}: use the "
@@ -244,7 +251,6 @@ class KeyGroup:
         self._buffer = list(head.buffer)
         for origin in self._origins.watermarks:
             self._origins.advance(origin, head.watermark)
-        self._cells.restore(cells, changes)
 
 
 def _subscribers(components: Sequence[Component]) -> dict[type, tuple[Handler, ...]]:
