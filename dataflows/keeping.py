@@ -1,10 +1,12 @@
 """How the state of key groups is laid down in the recovery store: a head, a base, and the changes since.
 
 Bytewax stores, at the end of each epoch, one value per step and key for every key that was awake. A key group of a shop
-with a million open orders is megabytes, and nearly all of it is as it was: so it is spread over several values with the
-group's name as their key. The *head* (watermark, what waits for it, and how far the sinks were) is written in each
-epoch. What changed goes to one of ``SLOTS`` slots in turn, and once these are used up the whole group is written again
-as its new *base*; groups take turns with that. So atomicity, clean-up and moving to other workers stay Bytewax's work.
+with a million open orders is megabytes, and nearly all of it is as it was: so it is spread over several values, all
+under the group's name, each in a place of its own. The *head* (watermark, what waits for it, how far the sinks were,
+and which places count) is written in each epoch. What changed goes to the next free place of the first level. When
+these are used up, all their changes go to one place of the second level; and when these are used up too, or as much was
+written as there is, the whole group is written as its new *base*. So a change is written twice and the whole seldom,
+and atomicity, clean-up and moving to other workers stay Bytewax's work. Groups take turns: their bases spread out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,48 +19,46 @@ from dataflows.seals import SealError, sealed, unsealed
 from operators.heart.key_group import KeyGroup
 from operators.heart.snapshots import GroupHead, SnapshotError, check_version
 
-SLOTS: Final = 12
-BASE: Final = SLOTS  # the place of the base, behind those of the changes
-PLACES: Final = range(SLOTS + 1)
-_NEVER: Final = -1
+FIRST_LEVEL: Final = range(8)
+SECOND_LEVEL: Final = range(8, 20)
+BASE: Final = 20
+PLACES: Final = range(21)
 _NUMBER_BYTES: Final = 2
 
 Positions = Mapping[str, int]
+Changed = dict[str, dict[str, bytes | None]]
 T = TypeVar("T")
 
 
-class Head(Struct, frozen=True, array_like=True):
-    """One group of all stages. ``epoch`` counts how often it was written, ``base`` is the count at its last base.
+class Part(Struct, frozen=True, array_like=True):
+    """A place that counts, and the epoch in which it was written."""
 
-    ``outputs``: where the sinks stood, see ``sinks.sink.Sink.positions``.
+    place: int
+    epoch: int
+
+
+class Head(Struct, frozen=True, array_like=True):
+    """One group of all stages. ``epoch`` counts how often it was written, ``parts`` is what its cells are made of: the
+    base first, then the changes in their order. ``outputs``: where the sinks stood, see ``sinks.sink.Sink.positions``.
     """
 
     number: int
     epoch: int
-    base: int
+    parts: list[Part]
     stages: dict[str, GroupHead]
     outputs: dict[str, int]
 
 
-class Base(Struct, frozen=True, array_like=True):
-    """All cells of one group at rest, by stage and key."""
+class Cells(Struct, frozen=True, array_like=True):
+    """What stands in a place: cells at rest, by stage and key; None for one that is gone since."""
 
     number: int
     epoch: int
-    stages: dict[str, dict[str, bytes]]
-
-
-class Changes(Struct, frozen=True, array_like=True):
-    """The cells that changed since the epoch before, by stage and key; None for one that is gone."""
-
-    number: int
-    epoch: int
-    stages: dict[str, dict[str, bytes | None]]
+    stages: Changed
 
 
 _HEADS: Final = msgspec.msgpack.Decoder(Head)
-_BASES: Final = msgspec.msgpack.Decoder(Base)
-_CHANGES: Final = msgspec.msgpack.Decoder(Changes)
+_CELLS: Final = msgspec.msgpack.Decoder(Cells)
 
 
 class GroupKeeper:
@@ -68,14 +68,15 @@ class GroupKeeper:
         self.number = number
         self.stages: dict[str, KeyGroup] = {}
         self._epoch = 0
-        self._base = _NEVER
+        self._parts: list[Part] = []
+        # Where the next changes go. Groups begin at different places, so that their bases do not come all at once.
+        self._first = number % len(FIRST_LEVEL)
+        self._second = number // len(FIRST_LEVEL) % len(SECOND_LEVEL)
+        self._recent: Changed = {}
+        self._written = 0
         self._laid: dict[int, bytes] = {}
         self._announced = False
         self._ended = False
-
-    def end(self) -> None:
-        """The flow ends: Bytewax will ask for all places once more, so all goes to the base and they become free."""
-        self._ended = True
 
     def announce(self) -> int | None:
         """The place that this epoch's state will take besides the head; None when that was said before."""
@@ -84,21 +85,34 @@ class GroupKeeper:
         self._announced = True
         return self._place()
 
+    def end(self) -> None:
+        """The flow ends: Bytewax will ask for all places once more, so all goes to the base and they become free."""
+        self._ended = True
+
     def head(self, outputs: Mapping[str, int]) -> bytes:
         """Lay the state of this epoch down: returns the head, and has the rest ready for ``take``."""
         place = self._place()
         self._epoch += 1
         self._announced = False
-        changes = {stage: group.changes() for stage, group in self.stages.items()}
-        laid: Base | Changes
+        changes: Changed = {stage: group.changes() for stage, group in self.stages.items()}
+        for stage, changed in changes.items():
+            self._recent.setdefault(stage, {}).update(changed)
         if place == BASE:
-            self._base = self._epoch
-            laid = Base(self.number, self._epoch, {stage: group.cells() for stage, group in self.stages.items()})
+            cells: Changed = {stage: dict(group.cells()) for stage, group in self.stages.items()}
+            self._begin_anew()
+        elif place in SECOND_LEVEL:
+            cells = self._recent
+            self._written += sum(map(len, cells.values()))
+            self._recent, self._first = {}, 0
+            self._second += 1
+            self._parts = [part for part in self._parts if part.place not in FIRST_LEVEL]
         else:
-            laid = Changes(self.number, self._epoch, changes)
-        self._laid[place] = _pack(laid)
+            cells = changes
+            self._first += 1
+        self._parts.append(Part(place, self._epoch))
+        self._laid[place] = _pack(Cells(self.number, self._epoch, cells))
         stages = {stage: group.head() for stage, group in self.stages.items()}
-        return _pack(Head(self.number, self._epoch, self._base, stages, dict(outputs)))
+        return _pack(Head(self.number, self._epoch, self._parts, stages, dict(outputs)))
 
     def take(self, place: int) -> bytes:
         """What ``head`` has made ready for a place."""
@@ -106,17 +120,29 @@ class GroupKeeper:
             return _numbered(self.number, b"")
         return self._laid.pop(place)
 
-    def resume(self, head: Head) -> None:
-        """Go on counting where a store ends."""
-        self._epoch, self._base = head.epoch, head.base
+    def resume(self, head: Head, recent: Changed) -> None:
+        """Go on where a store ends; ``recent`` are the changes that stand in places of the first level."""
+        self._epoch, self._parts, self._recent = head.epoch, list(head.parts), recent
+        self._first = _next_free(FIRST_LEVEL, head.parts)
+        self._second = _next_free(SECOND_LEVEL, head.parts)
+
+    def _begin_anew(self) -> None:
+        if self._parts:
+            self._first = self._second = 0
+        self._parts, self._recent, self._written = [], {}, 0
 
     def _place(self) -> int:
-        """Where the next state goes. By their numbers the groups take turns with their bases."""
-        following = self._epoch + 1
-        since = following - self._base
-        if self._ended or self._base == _NEVER or since > SLOTS or (following + self.number) % (SLOTS + 1) == 0:
+        if self._ended or not self._parts:
             return BASE
-        return since - 1
+        if self._first < len(FIRST_LEVEL):
+            return FIRST_LEVEL[self._first]
+        if self._second < len(SECOND_LEVEL) and self._written < sum(group.entries for group in self.stages.values()):
+            return SECOND_LEVEL[self._second]
+        return BASE
+
+
+def _next_free(level: range, parts: Iterable[Part]) -> int:
+    return max((part.place + 1 for part in parts if part.place in level), default=level.start) - level.start
 
 
 def read_head(data: bytes) -> Head:
@@ -128,7 +154,7 @@ def read_head(data: bytes) -> Head:
 
 
 class Pieces:
-    """What a store holds of one group, as it comes in, in any order. Each part begins with the group's number."""
+    """What a store holds of one group, as it comes in, in any order."""
 
     def __init__(self) -> None:
         self.head: Head | None = None
@@ -144,26 +170,26 @@ class Pieces:
 
     @property
     def complete(self) -> bool:
-        """Whether the head and all that it builds on is there."""
-        if self.head is None:
-            return False
-        return {BASE, *range(self.head.epoch - self.head.base)} <= self._packed.keys()
+        """Whether the head and all that it is made of is there."""
+        return self.head is not None and all(part.place in self._packed for part in self.head.parts)
 
-    def cells(self) -> dict[str, tuple[dict[str, bytes], list[dict[str, bytes | None]]]]:
-        """By stage: the base, and the changes since in their order. Raises SnapshotError when they do not fit."""
+    def cells(self) -> list[tuple[int, Changed]]:
+        """Place and cells of all parts: the base, then the changes since in their order.
+
+        Raises SnapshotError when a part is of another epoch than the head says.
+        """
         assert self.head is not None
-        base = _unpack(self._packed[BASE], _BASES)
-        changes = [_unpack(self._packed[place], _CHANGES) for place in range(self.head.epoch - self.head.base)]
-        epochs = [base.epoch, *(change.epoch for change in changes)]
-        if epochs != list(range(self.head.base, self.head.epoch + 1)):
-            raise SnapshotError(
-                f"key group {self.head.number}: the parts of its snapshot are of the epochs {epochs}, expected are "
-                f"{self.head.base} to {self.head.epoch}: restore a whole copy of the store, or begin a new one"
-            )
-        return {
-            stage: (base.stages.get(stage, {}), [change.stages.get(stage, {}) for change in changes])
-            for stage in self.head.stages
-        }
+        found = []
+        for part in self.head.parts:
+            cells = _unpack(self._packed[part.place], _CELLS)
+            if cells.epoch != part.epoch or cells.number != self.head.number:
+                raise SnapshotError(
+                    f"key group {self.head.number}: place {part.place} of its snapshot is of epoch {cells.epoch} of "
+                    f"group {cells.number}, expected is epoch {part.epoch}: restore a whole copy of the store, or "
+                    "begin a new one"
+                )
+            found.append((part.place, cells.stages))
+        return found
 
 
 def least(positions: Iterable[Positions]) -> dict[str, int]:
@@ -180,7 +206,7 @@ def number_of(part: bytes) -> int:
     return int.from_bytes(part[:_NUMBER_BYTES], "big")
 
 
-def _pack(part: Head | Base | Changes) -> bytes:
+def _pack(part: Head | Cells) -> bytes:
     return _numbered(part.number, sealed(msgspec.msgpack.encode(part)))
 
 

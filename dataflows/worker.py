@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dataflows.keeping import GroupKeeper, Pieces, least, number_of, read_head
+from dataflows.keeping import FIRST_LEVEL, Changed, GroupKeeper, Pieces, least, number_of, read_head
 from dataflows.placement import groups_of
 from operators.heart.key_group import KeyGroup
 from operators.heart.snapshots import SnapshotError
@@ -79,15 +79,21 @@ class Worker:
         if head is None or head.number != number:
             raise SnapshotError(f"key group {number}: its place in the store holds another group; begin a new store")
         keeper = GroupKeeper(number)
-        for stage, (base, changes) in pieces.cells().items():
+        (_, base), *changes = pieces.cells()
+        for stage, state in head.stages.items():
             if stage not in self.plan.stages:
                 raise SnapshotError(
                     f"the store holds state of the stage {stage!r}, which these settings do not have: "
                     "use the settings it was written with, or a new store"
                 )
             group = keeper.stages[stage] = self.plan.key_group(stage)
-            group.resume(head.stages[stage], base, changes)
-        keeper.resume(head)
+            group.resume(state, base.get(stage, {}), [cells.get(stage, {}) for _, cells in changes])
+        recent: Changed = {}
+        for place, cells in changes:
+            if place in FIRST_LEVEL:
+                for stage, changed in cells.items():
+                    recent.setdefault(stage, {}).update(changed)
+        keeper.resume(head, recent)
         self._keepers[number] = keeper
         self._outputs.append(head.outputs)
         del self._pieces[number]

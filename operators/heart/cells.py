@@ -1,6 +1,6 @@
 """The state of a key group: one cell per key, live while in use, a few bytes otherwise."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -128,10 +128,11 @@ class Cells:
         laid = ((key, self._laid(key, cell)) for key, cell in self.live.items())
         return {**self._resting, **{key: cell for key, cell in laid if cell is not None}}
 
-    def restore(self, cells: dict[str, bytes], changes: Iterable[dict[str, bytes | None]], *, recording: bool) -> None:
+    def restore(self, parts: Iterable[Mapping[str, bytes | None]], *, recording: bool) -> None:
         """Take over a base and the changes to it, in their order; ``recording``: ``changes`` goes on from there."""
-        for changed in changes:
-            for key, cell in changed.items():
+        cells: dict[str, bytes] = {}
+        for part in parts:
+            for key, cell in part.items():
                 if cell is None:
                     cells.pop(key, None)
                 else:

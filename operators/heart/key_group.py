@@ -219,6 +219,11 @@ class KeyGroup:
         """The cells that may have changed since the last call; None for one that is gone."""
         return self._cells.changes()
 
+    @property
+    def entries(self) -> int:
+        """How many keys it holds state of."""
+        return len(self._cells)
+
     def cells(self) -> dict[str, bytes]:
         """All cells."""
         return self._cells.all()
@@ -231,15 +236,17 @@ class KeyGroup:
         """Go on from a whole snapshot; raises SnapshotError."""
         snapshot = decode_snapshot(data)
         self._go_on(snapshot.head)
-        self._cells.restore(snapshot.cells, (), recording=False)
+        self._cells.restore((snapshot.cells,), recording=False)
 
-    def resume(self, head: GroupHead, cells: dict[str, bytes], changes: Iterable[dict[str, bytes | None]]) -> None:
+    def resume(
+        self, head: GroupHead, cells: Mapping[str, bytes | None], changes: Iterable[Mapping[str, bytes | None]]
+    ) -> None:
         """Go on from a head, a base of cells and the changes since; every origin starts where the group stood.
 
         Raises SnapshotError when it was written for other components.
         """
         self._go_on(head)
-        self._cells.restore(cells, changes, recording=True)
+        self._cells.restore((cells, *changes), recording=True)
 
     def _go_on(self, head: GroupHead) -> None:
         if head.slots != self._slots:
