@@ -34,7 +34,7 @@ _OUT = Path(__file__).parent.parent / "out" / "benchmarks"
 
 
 class Cost(Struct, frozen=True):
-    """One run. ``touched_s``: CPU seconds from the first touch to the end; ``pauses``: seconds the flow stood."""
+    """One run. ``touched_s``: CPU seconds from the first touch read to the last; ``pauses``: seconds the flow stood."""
 
     touches: int
     touched_s: float
@@ -54,6 +54,7 @@ class _Watch:
         self._kill_at = None if kill_after is None else orders + kill_after
         self._read = 0
         self.begun: tuple[float, float] | None = None
+        self.ended = (0.0, 0.0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
@@ -65,6 +66,7 @@ class _Watch:
             os.kill(os.getpid(), signal.SIGKILL)
         batches = self._reader.read(prefer)
         self._read += sum(len(batch.lines) for batch in batches)
+        self.ended = (time.process_time(), time.perf_counter())
         return batches
 
 
@@ -105,8 +107,8 @@ def run(events: Path, plan: OpenOrders, output: Path, store: Path | None, kill_a
     size = 0.0 if store is None else sum(path.stat().st_size for path in store.iterdir()) / 2**20
     return Cost(
         plan.touches,
-        time.process_time() - cpu,
-        time.perf_counter() - wall,
+        watches[0].ended[0] - cpu,
+        watches[0].ended[1] - wall,
         rss,
         metrics.pauses,
         metrics.ready,
@@ -114,14 +116,14 @@ def run(events: Path, plan: OpenOrders, output: Path, store: Path | None, kill_a
     )
 
 
-def _child(plan: OpenOrders, output: Path, store: Path | None, kill_after: int | None = None) -> Cost | None:
+def _child(plan: OpenOrders, output: Path, store: Path | None, kill_after: int | None = None) -> Cost:
     events = cached(plan)
     given = {"plan": msgspec.to_builtins(plan), "kill_after": kill_after}
     command = [sys.executable, "-m", "benchmarks.recovery", "--child", json.dumps(given)]
     command += [str(events), str(output), "" if store is None else str(store)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False, cwd=Path(__file__).parent.parent)
     if kill_after is not None:
-        return None
+        return Cost(0, 0, 0, 0, [], 0, 0)
     done.check_returncode()
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Cost)
 
@@ -132,11 +134,8 @@ def main() -> int:
         _, _, given, events, output, store = sys.argv
         values = json.loads(given)
         plan = msgspec.convert(values["plan"], OpenOrders)
-        print(
-            msgspec.json.encode(
-                run(Path(events), plan, Path(output), Path(store) if store else None, values["kill_after"])
-            ).decode()
-        )
+        cost = run(Path(events), plan, Path(output), Path(store) if store else None, values["kill_after"])
+        print(msgspec.json.encode(cost).decode())
         return 0
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
     parser.add_argument("--orders", type=int, default=1_000_000)
@@ -155,7 +154,6 @@ def main() -> int:
             kept = _child(plan, place / "kept", place / "store")
             _child(plan, place / "killed", place / "killed_store", kill_after=options.touches // 2)
             again = _child(plan, place / "killed", place / "killed_store")
-            assert small and without and kept and again
             rounds.append((small, without, kept, again))
     figures = {
         "CPU per event with snapshots : without": median(k.touched_s / w.touched_s for _, w, k, _ in rounds),
