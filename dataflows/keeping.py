@@ -75,15 +75,15 @@ class GroupKeeper:
         self._recent: Changed = {}
         self._written = 0
         self._laid: dict[int, bytes] = {}
-        self._announced = False
+        self._announced: int | None = None
         self._ended = False
 
     def announce(self) -> int | None:
         """The place that this epoch's state will take besides the head; None when that was said before."""
-        if self._announced:
+        if self._announced is not None:
             return None
-        self._announced = True
-        return self._place()
+        self._announced = self._place()
+        return self._announced
 
     def end(self) -> None:
         """The flow ends: Bytewax will ask for all places once more, so all goes to the base and they become free."""
@@ -91,9 +91,10 @@ class GroupKeeper:
 
     def head(self, outputs: Mapping[str, int]) -> bytes:
         """Lay the state of this epoch down: returns the head, and has the rest ready for ``take``."""
-        place = self._place()
+        # The place that was announced: the group may have grown or shrunk since.
+        place = BASE if self._ended or self._announced is None else self._announced
         self._epoch += 1
-        self._announced = False
+        self._announced = None
         changes: Changed = {stage: group.changes() for stage, group in self.stages.items()}
         for stage, changed in changes.items():
             self._recent.setdefault(stage, {}).update(changed)
