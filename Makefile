@@ -2,7 +2,7 @@
 
 # An empty PYTHON means: look for one. A PYTHON that was asked for is used or refused, never replaced by another.
 PYTHON ?=
-# More arguments for demo, bench, kafka and pytest: make bench ARGS=--help, make test ARGS='-k card_burst'
+# More arguments for demo, bench, faults, kafka and pytest: make bench ARGS=--help, make test ARGS='-k card_burst'
 ARGS ?=
 # Worker processes of pytest; the slowest tests wait for Kafka and Redis, so more than the cores rarely helps.
 JOBS ?= 2
@@ -21,7 +21,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo oracle test check lint format types unit bench kafka kafka-note schemas lock install clean
+.PHONY: help demo oracle test check lint format types unit bench faults kafka kafka-note schemas lock install clean
 
 help: ## Show this list
 	@echo "OrderPulse. Usage: make TARGET [PYTHON=/path/to/python3.11] [ARGS='...'] [JOBS=2]"
@@ -56,6 +56,9 @@ unit: $(DEV) kafka-note ## The tests alone; ARGS go to pytest
 
 bench: $(DEV) ## Measure the flow against a plain loop, in one run (about 4 minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(DEV) ## Kill, stop and cut off the flow again and again; a table of what was lost (about an hour; Linux)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 kafka: $(DEV) ## Start a real Kafka broker for development, no Docker (needs Java 17 and Maven)
 	@$(BIN)/python -m tests.support.kafka_broker $(ARGS)

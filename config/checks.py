@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.fallback import fallback_problems
 from config.intake import intake_problems
 from config.problems import Problem
 from config.settings import Settings
@@ -22,6 +23,7 @@ SIGNALS = (
     "courier_exception",
     "form_fill_time",
 )
+_HOUR = 3_600_000
 _DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 
 
@@ -33,7 +35,9 @@ def references(settings: Settings) -> list[Problem]:
         *_stages(settings),
         *_flow(settings),
         *_resonance(settings),
+        *_silence(settings),
         *intake_problems(settings),
+        *fallback_problems(settings),
     ]
 
 
@@ -109,6 +113,28 @@ def _resonance(settings: Settings) -> Iterator[Problem]:
             if signal not in SIGNALS:
                 what = f"is not a signal; the signals are {', '.join(SIGNALS)}"
                 yield Problem(f"detectors.resonance.{table}.{signal}", what)
+
+
+def _silence(settings: Settings) -> Iterator[Problem]:
+    own = settings.detectors.silence
+    at = "detectors.silence"
+    if own.step < 1 or _HOUR % own.step:
+        yield Problem(f"{at}.step", f"{own.step} does not divide an hour: write e.g. 1m or 5m")
+    if own.history > own.weeks:
+        yield Problem(f"{at}.history", f"must not be more than weeks ({own.weeks})")
+    limits: dict[str, int | None] = {f"{at}.shortest": own.shortest}
+    limits |= {f"stages.{name}.silence": stage.silence for name, stage in settings.stages.items()}
+    limits |= {f"{at}.sources.{name}.limit": source.limit for name, source in own.sources.items()}
+    for path, limit in limits.items():
+        if limit is not None and not 0 < limit <= 7 * 24 * _HOUR:
+            yield Problem(path, f"{limit} is no limit of silence: give more than 0, and 7d at most")
+    watched = [name for name, stage in settings.stages.items() if stage.silence is not None]
+    feeding = {f"sources.{name}": source.stage for name, source in own.sources.items()}
+    feeding |= {f"jobs.{name}": job.stage for name, job in own.jobs.items()}
+    for path, name in feeding.items():
+        if name is not None and name not in watched:
+            what = f"{name!r} is not a stage with a limit of silence; there are {', '.join(watched) or '(none)'}"
+            yield Problem(f"{at}.{path}.stage", what + f": set stages.{name}.silence")
 
 
 def _reminders(settings: Settings) -> Iterator[Problem]:

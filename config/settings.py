@@ -32,6 +32,7 @@ class TimeSettings(Struct, frozen=True):
 
 class StageSettings(Struct, frozen=True):
     """One stage. ``norm``: how long an order is expected to stay; ``next``: the stages that may follow.
+    ``silence``: how long no order may enter it while the stages right before it move.
 
     ``paid``: money has arrived; ``handled``: the warehouse has begun; ``shipped``: goods have left;
     ``terminal``: nothing follows and no limit runs; ``cancels``: it ends the order without delivery.
@@ -43,6 +44,7 @@ class StageSettings(Struct, frozen=True):
     next: tuple[str, ...] = ()
     business: str | None = None
     finance: str | None = None
+    silence: Duration | None = None
     paid: bool = False
     handled: bool = False
     shipped: bool = False
@@ -178,6 +180,76 @@ class ResonanceSettings(Struct, frozen=True):
     rating_threat_words: tuple[str, ...]
 
 
+class ContractLimits(Struct, frozen=True):
+    """From which share of a field's records on, whatever it was before; for each level of ``contract``."""
+
+    vanished: Thousandths
+    unparsable: Thousandths
+    unknown_status: Thousandths
+    decrypt_failed: Thousandths
+    time_offset: Thousandths
+
+
+class ContractSettings(Struct, frozen=True):
+    """What platforms send, against limits and their own past.
+
+    ``window``: what is judged. ``at_least``: records that deviate. ``rise``: above the share of the past. ``past``:
+    records from which on there is a past, ``memory``: how many it is made of. ``learning``: raw records of a source
+    until its names and versions count as known. A new one ends as an alert when it was not seen for ``gone_after``, or
+    has been there for ``usual_after``. ``names_at_once``: open alerts about new names of one source.
+    """
+
+    enabled: bool
+    version: Count
+    window: Duration
+    at_least: Count
+    limits: ContractLimits
+    rise: Thousandths
+    past: Count
+    memory: Count
+    learning: Count
+    gone_after: Duration
+    usual_after: Duration
+    names_at_once: Count
+
+
+class SourceSilence(Struct, frozen=True):
+    """A source by name. ``limit``: the longest silence; ``stage``: orders wait before that one when it is silent."""
+
+    limit: Duration | None = None
+    stage: str | None = None
+
+
+class JobSilence(Struct, frozen=True):
+    """A scheduled job by name. ``stage``: orders wait before that one when the job does not run."""
+
+    period: Duration
+    grace: Duration | None = None
+    stage: str | None = None
+
+
+class SilenceSettings(Struct, frozen=True):
+    """What stops producing. Counts are taken per ``step``; against the usual rate, silence counts from ``shortest`` on.
+
+    ``expected``: so many would usually have come. The usual number of an hour of the week is the median of its last
+    ``weeks``, known once there are ``history`` of them. ``most``: of sources, and of jobs, that are watched.
+    """
+
+    enabled: bool
+    version: Count
+    step: Duration
+    shortest: Duration
+    expected: Count
+    weeks: Count
+    history: Count
+    grace: Duration
+    most: Count
+    forget_after: Duration
+    all_sources: bool
+    sources: dict[str, SourceSilence]
+    jobs: dict[str, JobSilence]
+
+
 class DetectorSettings(Struct, frozen=True):
     """Every detector's own settings."""
 
@@ -188,6 +260,8 @@ class DetectorSettings(Struct, frozen=True):
     card_burst: CardBurstSettings
     merge_candidate: MergeCandidateSettings
     resonance: ResonanceSettings
+    silence: SilenceSettings
+    contract: ContractSettings
 
 
 class VersionSettings(Struct, frozen=True):
@@ -345,6 +419,21 @@ class IntakePoll(Struct, frozen=True):
     start: Instant | None = None
 
 
+class IntakeContract(Struct, frozen=True):
+    """What ``intake map`` counts of raw records, for the rule ``contract``. ``slice``: of arrival, for one count.
+
+    ``names``: of fields and headers, in one count, at most. ``traits``: the fields and headers whose values tell of a
+    scheme or a version. ``ahead``, ``behind``: how far an event's time may be from its arrival.
+    """
+
+    enabled: bool
+    slice: Duration
+    names: Count
+    traits: tuple[str, ...]
+    ahead: Duration
+    behind: Duration
+
+
 class IntakeSettings(Struct, frozen=True):
     """Webhook intake. ``body_limit`` is in bytes; ``{route}`` in ``raw_topic`` is the route's name."""
 
@@ -364,8 +453,36 @@ class IntakeSettings(Struct, frozen=True):
     map_group: str
     map_batch: Count
     poll_overlap: Duration
+    contract: IntakeContract
     routes: dict[str, IntakeRoute]
     polls: dict[str, IntakePoll]
+
+
+class FallbackSettings(Struct, frozen=True):
+    """Orders taken while their system is down, and their merging when it is back: docs/fallback.md.
+
+    ``enabled``: whether the flow merges. ``source``: that of fallback orders. ``keys``: what must agree beside the
+    phone. ``window``: how far apart the two may be. ``merged_stage``: where an order ends whose place another takes.
+    The others are those of ``orderpulse fallback``. ``high_amount`` (fen): above it an order is urgent. ``token_env``:
+    the variable with the operators' token. ``journal_orders``: how many may wait for the broker. ``batch``: what one
+    exported file covers. Notices to buyers may name ``{order_id}``, ``{product}``, ``{quantity}``, ``{amount}``.
+    """
+
+    enabled: bool
+    version: Count
+    source: Annotated[str, Meta(min_length=1, max_length=64)]
+    keys: tuple[Literal["product", "quantity", "amount"], ...]
+    window: Duration
+    merged_stage: str
+    high_amount: Annotated[int, Meta(ge=0)]
+    host: str
+    port: Port
+    token_env: str
+    acknowledge_within: Duration
+    journal_orders: Count
+    batch: Duration
+    notice_zh: str
+    notice_en: str
 
 
 class Settings(Struct, frozen=True):
@@ -389,3 +506,4 @@ class Settings(Struct, frozen=True):
     supervisor: SupervisorSettings
     platform: PlatformSettings
     intake: IntakeSettings
+    fallback: FallbackSettings

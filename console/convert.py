@@ -23,10 +23,13 @@ def convert(
 
         orderpulse convert --profile orders_csv export.csv converted
     """
+    from config.loader import load_settings
+    from sources.mapping.contract_file import NAME, read_fields
     from sources.mapping.convert import convert as convert_files
     from sources.mapping.loading import load_profile
 
-    report = convert_files(load_profile(profile), inputs, output)
+    report = convert_files(load_profile(profile), inputs, output, load_settings().intake.contract)
+    contract_file = report.dead_letters_file.with_name(NAME)
     if json_:
         print_json(
             {
@@ -38,6 +41,7 @@ def convert(
                 "notes": list(report.notes),
                 "events_file": str(report.events_file),
                 "dead_letters_file": str(report.dead_letters_file),
+                "contract_file": str(contract_file),
             }
         )
         return
@@ -48,6 +52,8 @@ def convert(
         out.print(f"\n{some(report.dead_letters, 'dead letter')}: {report.dead_letters_file}\n")
         rows = [(name, number(count)) for name, count in report.by_reason.items()]
         out.print(table(("reason", ""), rows, numbers=("",)))
+    odd = sum(1 for field in read_fields(contract_file) if field.wrong)
+    out.print(f"\n{some(odd, 'field')} with missing or odd values; `orderpulse profile health {output}` lists them")
     if report.notes:
         out.print()
     for note in report.notes:

@@ -1,10 +1,7 @@
 """``orderpulse intake``: webhooks of platforms, their mapping, and the poll that fills gaps."""
 
-import signal
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,9 +12,10 @@ from config.units import Instant
 from console.errors import FINDING, WrongUseError
 from console.options import Config, Json, moment
 from console.output import number, print_json, some, table, to_stderr, to_stdout
+from console.serving import health, stop_signal
 
 if TYPE_CHECKING:
-    from sinks.metrics import Metrics
+    from sources.webhooks.contract_slices import ContractSlices
     from sources.webhooks.map_run import MapSummary
     from sources.webhooks.patient_producer import PatientProducer
     from sources.webhooks.raw_reading import RawReading
@@ -63,7 +61,7 @@ def intake(ctx: typer.Context, config: Config = None, metrics_port: MetricsPort 
     host, port = opened.getsockname()[:2]
     to_stderr().print(f"Webhooks at http://{host}:{port}/hooks/ for {', '.join(made)}", soft_wrap=True)
     # The server ends in order on a signal, and hands it on afterwards: this takes it.
-    with _stop(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with stop_signal(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, made, opened))
 
 
@@ -91,15 +89,19 @@ def map_(
     settings = _settings(config, metrics_port, follows=from_ is None)
     names = _routes(settings, route)
     from sources.webhooks.building import route_mappers
+    from sources.webhooks.contract_slices import ContractSlices
     from sources.webhooks.raw_reading import GroupReading, SpanReading
 
     mappers = route_mappers(settings, names)
     reading: RawReading
+    slices: ContractSlices | None = None
     if from_ is None:
-        reading = GroupReading(settings.kafka, settings.intake.map_group, mappers.keys())
+        slices = ContractSlices(settings.intake.contract) if settings.intake.contract.enabled else None
+        again = None if slices is None else slices.opened_at
+        reading = GroupReading(settings.kafka, settings.intake.map_group, mappers.keys(), again)
     else:
         reading = SpanReading(settings.kafka, mappers.keys(), int(from_), None if until is None else int(until))
-    _show(_map(settings, reading, mappers), as_json=json_)
+    _show(_map(settings, reading, mappers, slices), as_json=json_)
 
 
 @app.command()
@@ -126,11 +128,11 @@ def poll(
     from sources.webhooks.polling.poll_run import PollRun
 
     polls, counts = scheduled_polls(settings), Metrics()
-    with _stop() as stopping:
+    with stop_signal() as stopping:
         producer = PatientProducer(settings.kafka, "orderpulse-intake-poll", stopping.is_set)
         run = PollRun(polls, CursorFiles(cursors), producer, counts, stopping.is_set)
         try:
-            with _health(settings, counts, lambda: _readiness(producer)):
+            with health(settings, counts, lambda: _readiness(producer)):
                 if not once:
                     run.run(stopping.wait)
                     return
@@ -165,13 +167,15 @@ async def _serve(settings: Settings, made: Any, opened: Any) -> None:
     kept = KafkaRawTopics(settings.kafka, settings.intake, [door.topic for door in made.values()])
     service = Intake(made, kept, settings.intake, counts)
     try:
-        with _health(settings, counts, service.readiness):
+        with health(settings, counts, service.readiness):
             await serve(service.application(), settings.intake, opened)
     finally:
         kept.close()
 
 
-def _map(settings: Settings, reading: "RawReading", mappers: Any) -> "MapSummary":
+def _map(
+    settings: Settings, reading: "RawReading", mappers: Any, slices: "ContractSlices | None" = None
+) -> "MapSummary":
     from sinks.encoding import Message, message
     from sinks.metrics import Metrics
     from sources.webhooks.map_run import MapRun
@@ -184,12 +188,13 @@ def _map(settings: Settings, reading: "RawReading", mappers: Any) -> "MapSummary
         return made
 
     counts = Metrics()
-    with _stop() as stopping:
+    with stop_signal() as stopping:
         producer = PatientProducer(settings.kafka, "orderpulse-intake-map", stopping.is_set)
         target = MappedTopics(settings.kafka.topics, form, producer)
         try:
-            with _health(settings, counts, lambda: _readiness(producer)):
-                return MapRun(reading, mappers, target, counts, stopping.is_set).run(settings.intake.map_batch)
+            with health(settings, counts, lambda: _readiness(producer)):
+                run = MapRun(reading, mappers, target, counts, stopping.is_set, slices)
+                return run.run(settings.intake.map_batch)
         finally:
             reading.close()
             producer.close()
@@ -210,29 +215,6 @@ def _routes(settings: Settings, wanted: list[str] | None) -> Collection[str]:
         if name not in known:
             raise WrongUseError(f"--route {name}: there is no such route", f"name one of {', '.join(known)}")
     return wanted or known
-
-
-@contextmanager
-def _stop() -> Iterator[Event]:
-    """An event that SIGTERM and Ctrl-C set."""
-    stopping = Event()
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _health(settings: Settings, counts: "Metrics", readiness: Callable[[], tuple[bool, str]]) -> Iterator[None]:
-    if settings.metrics.port == 0:
-        yield
-        return
-    from sinks.health import HealthServer
-
-    with HealthServer(settings.metrics.host, settings.metrics.port, counts, readiness):
-        yield
 
 
 def _readiness(producer: "PatientProducer") -> tuple[bool, str]:

@@ -19,7 +19,11 @@ _DEFAULTS: dict[str, Any] = {
     "message.timeout.ms": 60_000,
     "message.max.bytes": 100_000_000,  # the topic's limit decides
 }
-_GUARANTEES: dict[str, Any] = {"enable.idempotence": True, "acks": "all"}
+_GUARANTEES: dict[str, Any] = {
+    "enable.idempotence": True,
+    "max.in.flight.requests.per.connection": 1,  # see sinks/kafka.py: more can lose records unnoticed
+    "acks": "all",
+}
 
 
 class KafkaWriter:

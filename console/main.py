@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from console import config, dlq, intake, profile, topics
+from console import config, dlq, fallback, intake, profile, topics
 from console.convert import convert
 from console.demo import demo
 from console.doctor import doctor
@@ -92,6 +92,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(intake.app, name="intake")
+app.add_typer(fallback.app, name="fallback")
 
 
 def main() -> None:

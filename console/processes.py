@@ -47,7 +47,9 @@ def run_processes(plan: RunPlan, processes: int, arguments: Sequence[str], *, as
 
 def merged(outputs: Iterable[bytes]) -> dict[str, Any] | None:
     """One summary of those that the processes printed; None when none of them came as far."""
-    parts: list[dict[str, Any]] = [msgspec.json.decode(output) for output in outputs if output.strip()]
+    parts: list[dict[str, Any]] = [
+        msgspec.json.decode(output.strip().splitlines()[-1]) for output in outputs if output.strip()
+    ]
     if not parts:
         return None
     watermarks = [part["watermark"] for part in parts]

@@ -9,6 +9,7 @@ import typer
 
 from config.problems import ConfigurationError, Problem
 from console.errors import FINDING, WRONG_USE
+from console.health import health
 from console.options import Json
 from console.output import complain, number, print_json, some, table, to_stdout
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sources.mapping.profile import Profile
 
 app = typer.Typer(help="List, show, check and try the profiles that map a platform's records.", no_args_is_help=True)
+app.command()(health)
 
 Name = Annotated[
     str, typer.Argument(metavar="PROFILE", help="A shipped profile's name, or a profile file of your own.")

@@ -129,6 +129,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     if (redis is not None or is_kafka(output)) and supervisor() is None:
         _warn_of_open_hashes(settings)
     debug = bool(ctx.find_root().params.get("debug"))
+    _require_work_for_all(max(processes, len(place.addresses)), settings.key_groups)
 
     from dataflows.run import RunPlan
 
@@ -153,6 +154,17 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
 
     given = {"--config": config, "--redis": redis, "--arrival": arrival, "--metrics-port": metrics_port}
     run_processes(plan, processes, _arguments(ctx, plan, given), as_json=json_)
+
+
+def _require_work_for_all(processes: int, groups: int) -> None:
+    from dataflows.placement import groups_of
+
+    idle = [number for number in range(processes) if not groups_of(number, processes, groups)]
+    if processes > 1 and idle:
+        raise WrongUseError(
+            f"{processes} processes share {groups} key groups: none is left for process {idle[0]}",
+            "start fewer processes, or raise key_groups (for a new recovery store)",
+        )
 
 
 def _arguments(ctx: typer.Context, plan: "RunPlan", given: Mapping[str, object]) -> list[str]:

@@ -57,6 +57,17 @@ class ReadModelView:
         if "port" in options:
             self.place += f":{options['port']}"
 
+    def contracts(self) -> list[dict[str, str]]:
+        """What each source's records look like, by name; the values are those of docs/redis.md."""
+        try:
+            found: list[tuple[str, Any]] = [
+                (str(name), self._client.hgetall(f"{self._prefix}contract:{name!s}"))
+                for name in self._client.zrange(f"{self._prefix}contracts", 0, -1)
+            ]
+        except RedisError as error:
+            raise ViewError(f"{self.place}: {error}", "check redis.url and that the server is up") from error
+        return [{"source": name, **fields} for name, fields in sorted(found) if fields]
+
     def __enter__(self) -> Self:
         return self
 

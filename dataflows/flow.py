@@ -177,7 +177,7 @@ def build_flow(run: Run, source: Input, reading: WorkerSource) -> Dataflow:
             inputs[target].append(op.flat_map(f"{stage}_to_{target}", combined, _notes_for(target, names)))
         if not plan.feeds(stage):
             outgoing.append(op.filter_map(f"{stage}_watermark", combined, _watermark_of))
-    written = op.flat_map_batch("sinks", op.merge("outgoing", *outgoing), _writing(run))
+    written = op.flat_map_batch("sinks", op.merge("outgoing", *outgoing), _writing(run, names))
     ends: list[Stream[Any]] = [written]
     if run.keeps:
         heads = op.stateful_batch("heads", written, _head_logic(run))
@@ -259,8 +259,12 @@ def _combining(stage: str, run: Run, names: tuple[str, ...]) -> Callable[[list[D
     return combine
 
 
-def _writing(run: Run) -> Callable[[list[Outgoing]], Iterable[tuple[str, Keep]]]:
-    """Writes records as they come, all of a batch at once, then says how far they reach; lets the rest pass."""
+def _writing(run: Run, names: tuple[str, ...]) -> Callable[[list[Outgoing]], Iterable[tuple[str, Keep]]]:
+    """Writes records as they come, all of a batch at once, then says how far they reach; lets the rest pass.
+
+    What was written must be acknowledged before the epoch is kept, also when no key group was awake in it, as with
+    dead letters alone: so some group's head is kept then.
+    """
     outlet = run.outlet
 
     def write(items: list[Outgoing]) -> Iterable[tuple[str, Keep]]:
@@ -272,6 +276,12 @@ def _writing(run: Run) -> Callable[[list[Outgoing]], Iterable[tuple[str, Keep]]]
             for item in items:
                 if isinstance(item, int):
                     outlet.mark(item)
-        return [item for item in items if isinstance(item, tuple)]
+            keeps = [item for item in items if isinstance(item, tuple)]
+            if records and run.keeps and not keeps:
+                keeper = run.worker.any_keeper()
+                place = None if keeper is None else keeper.announce()
+                if keeper is not None and place is not None:
+                    keeps.append((names[keeper.number], Keep(keeper.number, place)))
+        return keeps
 
     return write

@@ -32,7 +32,7 @@ class Intake:
         self._plan = plan
         self._origin = f"{SOURCE}/{number}"
         self._until = until
-        self.router = Router(plan.environment.settings.time, plan.environment.groups, plan.routes)
+        self.router = Router(plan.environment.settings.time, plan.environment.groups, plan.routes, plan.copied)
         self.router.expect(partitions)
         self._sent = BEFORE_TIME
 

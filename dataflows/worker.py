@@ -55,6 +55,17 @@ class Worker:
         """The keeper of a group; None for one that has not begun, as nothing has come for it in this run."""
         return self._keepers.get(number)
 
+    def any_keeper(self) -> GroupKeeper | None:
+        """The keeper of some group of this process; None while what was stored of it has not come."""
+        for keeper in self._keepers.values():
+            return keeper
+        number = self.numbers[0]
+        pieces = self._pieces.get(number)
+        if pieces is None:
+            keeper = self._keepers[number] = GroupKeeper(number)
+            return keeper
+        return self._restored(number, pieces) if pieces.complete else None
+
     def take(self, number: int, place: int) -> bytes:
         """What is to be stored of a group in one of its places."""
         keeper = self._keepers.get(number)

@@ -10,12 +10,21 @@ from events.model import (
     AlertAcknowledged,
     BehaviourChat,
     BehaviourSignal,
+    BuyerNotice,
+    ContractCounted,
+    DeviationCount,
     Event,
+    FallbackLinked,
+    FallbackRejected,
+    FieldCount,
     Item,
+    JobHeartbeat,
     LogisticsScan,
+    NameCount,
     OrderChanged,
     OrderCreated,
     OrderFields,
+    OrderMerged,
     OrderSplit,
     OrderStage,
     PaymentFailed,
@@ -23,6 +32,7 @@ from events.model import (
     ReviewConfirmed,
     ReviewReleased,
     SystemStatus,
+    TraitCount,
     WaybillPrinted,
 )
 from events.records import (
@@ -81,6 +91,14 @@ _EVENTS: tuple[Event, ...] = (
         fields=OrderFields(address=_SHANGHAI, warehouse_id=None),
     ),
     OrderSplit(id="oms-902", source="oms", time=CREATED + HOUR, order_id=ORDER, parcels=("P-1", "P-2")),
+    OrderMerged(
+        id="FB-20260131-06VQ80-KARJ-7/merged/5120938",
+        source="orderpulse",
+        time=CREATED + HOUR,
+        order_id="FB-20260131-06VQ80-KARJ-7",
+        merged_into="5120938",
+        reason="declared_keys",
+    ),
     PaymentSucceeded(
         id="gw-70312",
         source="gateway",
@@ -146,6 +164,35 @@ _EVENTS: tuple[Event, ...] = (
     ReviewConfirmed(
         id="review-9", source="console", time=CREATED + HOUR, order_id=ORDER, operator="li.na", note="Stolen card."
     ),
+    FallbackLinked(
+        id="console-41",
+        source="console",
+        time=CREATED + HOUR,
+        order_id="FB-20260131-06VQ80-KARJ-7",
+        operator="li.na",
+        main_order_id="5120938",
+        note="Called the buyer: one order.",
+    ),
+    FallbackRejected(
+        id="console-42",
+        source="console",
+        time=CREATED + HOUR,
+        order_id="FB-20260131-06VQ80-KARJ-7",
+        operator="li.na",
+        main_order_id="5120940",
+        note="Called the buyer: wants both.",
+    ),
+    BuyerNotice(
+        id="FB-20260131-06VQ80-KARJ-7/notice",
+        source="fallback",
+        time=CREATED,
+        order_id="FB-20260131-06VQ80-KARJ-7",
+        template="order_taken",
+        phone="13800001234",
+        zh="您的订单已登记,编号 FB-20260131-06VQ80-KARJ-7:SKU-CHERRY-2KG × 1。系统恢复后将尽快处理。",
+        en="Your order is taken, number FB-20260131-06VQ80-KARJ-7: SKU-CHERRY-2KG x 1. "
+        "It will be handled as soon as our systems are back.",
+    ),
     AlertAcknowledged(
         id="ack-3",
         source="console",
@@ -154,6 +201,36 @@ _EVENTS: tuple[Event, ...] = (
         entity_type="order",
         entity_id=ORDER,
         operator="zhang.wei",
+    ),
+    JobHeartbeat(
+        id="push-to-wms-20260131-1015",
+        source="scheduler",
+        time=CREATED + 15 * MINUTE,
+        job="push_to_wms",
+        period=15 * MINUTE,
+    ),
+    ContractCounted(
+        id=f"orders.raw.wechat_pay.v1/3/{CREATED}",
+        source="wechat_pay",
+        time=CREATED + 10_000,
+        entity_type="source",
+        entity_id="wechat_pay",
+        partition="orders.raw.wechat_pay.v1/3",
+        start=CREATED,
+        records=42,
+        fields=(
+            FieldCount(
+                "out_trade_no",
+                seen=42,
+                deviations=(DeviationCount("lacking", count=5, position=1_318, since=CREATED + 2_400),),
+            ),
+            FieldCount("success_time", seen=42),
+        ),
+        names=(
+            NameCount("field", "out_trade_no", count=37, position=1_290),
+            NameCount("header", "x-wx-nonce", count=5, position=1_318),
+        ),
+        traits=(TraitCount("resource.algorithm", "AEAD_AES_256_GCM", count=42, position=1_290),),
     ),
 )
 
@@ -235,7 +312,7 @@ _RECORDS: tuple[Struct, ...] = (
         actions=(),
     ),
     LateRecord(
-        id="late/wms/wms-5519",
+        id=f"late/wms/wms-5519/{ORDER}",
         source="wms",
         event_id="wms-5519",
         event_type="system.status",

@@ -31,7 +31,7 @@ MESSAGE_CLASSES: dict[str, type[Struct]] = {
 TOPIC_TITLES: dict[InputTopic, tuple[str, str]] = {
     "orders": ("Order events", "What happened to orders, their payments and their parcels."),
     "behaviour": ("Behaviour events", "What customers did, in the shop and in chat."),
-    "actions": ("Actions", "What people decided about holds and alerts."),
+    "actions": ("Actions", "What people decided about holds and alerts, and what the intake counted."),
 }
 
 

@@ -54,6 +54,9 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "address_key": "One key for all spellings of the address, where the source knows such a key.",
         "warehouse_id": "The warehouse that ships it.",
         "promised_at": "When shipping was promised: presale and scheduled orders.",
+        "priority": "How urgent the order is, e.g. `high`; absent: like any other.",
+        "remark": "What was said when the order was taken.",
+        "fallback_id": "The number under which this order was taken while its system was down: see docs/fallback.md.",
     },
     model.OrderStage: {
         "stage": "A stage of the configured chain, e.g. `packed`.",
@@ -78,6 +81,10 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
     },
     model.OrderSplit: {
         "parcels": "The ids of all parcels.",
+    },
+    model.OrderMerged: {
+        "merged_into": "The order that takes its place.",
+        "reason": "Why, as a word for programs, e.g. `declared_keys`, `quoted`.",
     },
     model.PaymentSucceeded: {
         "amount": "What was paid.",
@@ -128,11 +135,64 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
     model.ReviewConfirmed: {
         "note": "The reviewer's remark.",
     },
+    model.DeviationCount: {
+        "what": "`missing`: no value, and the event can do without; `lacking`: no value, and the event needs it;"
+        " `unparsable`: a value that is not what the field takes; `unknown_status`: a word that the profile does not"
+        " know; `decrypt_failed`: it could not be opened; `time_offset`: the event's time is far from its arrival.",
+        "count": "How many records.",
+        "position": "The position of the first of them, in `partition`.",
+        "since": "When the first of them arrived.",
+    },
+    model.FieldCount: {
+        "field": "The field as the source names it; `(message)` and `(record)` are the whole.",
+        "seen": "How many records were looked at for it.",
+        "deviations": "In which ways they were not as they should be.",
+    },
+    model.NameCount: {
+        "kind": "Where the name stood.",
+        "name": "The name; digits in it are written as `#`.",
+        "count": "How many records had it.",
+        "position": "The position of the first of them.",
+    },
+    model.TraitCount: {
+        "name": "The field or header that names it, e.g. `resource.algorithm`, `user-agent`.",
+        "value": "The value.",
+        "count": "How many records had it.",
+        "position": "The position of the first of them.",
+    },
+    model.ContractCounted: {
+        "entity_type": "`source`.",
+        "entity_id": "The source whose records these are: the `source` of its profile.",
+        "partition": "The topic and partition of the raw records.",
+        "start": "From when on the records arrived that are counted.",
+        "records": "How many raw records.",
+        "fields": "What the profile reads.",
+        "names": "All names of fields and headers, also those that the profile does not read.",
+        "traits": "Schemes and versions.",
+    },
+    model.FallbackLinked: {
+        "main_order_id": "The order of the main system.",
+        "note": "The person's remark.",
+    },
+    model.FallbackRejected: {
+        "main_order_id": "The order of the main system.",
+        "note": "The person's remark.",
+    },
+    model.BuyerNotice: {
+        "template": "What it is about, e.g. `order_taken`.",
+        "phone": "Where it goes, in the clear.",
+        "zh": "The message in Chinese.",
+        "en": "The message in English.",
+    },
     model.AlertAcknowledged: {
         "episode": "The `episode` of the alert.",
         "entity_type": "The `entity_type` of the alert.",
         "entity_id": "The `entity_id` of the alert.",
         "operator": "Who has read it.",
+    },
+    model.JobHeartbeat: {
+        "job": "The name of the job, the same in every run.",
+        "period": "Within how many milliseconds it runs again; absent: as the settings say.",
     },
     records.LocalText: {
         "zh": "The text in Chinese.",
@@ -201,7 +261,7 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "actions": "What the new status asks the target to do, from the status map.",
     },
     records.LateRecord: {
-        "id": f"`late/<source>/<event_id>`. {_SAME_ID}",
+        "id": f"`late/<source>/<event_id>/<entity_id>`. {_SAME_ID}",
         "source": "The `source` of the late event.",
         "event_id": "The `id` of the late event.",
         "event_type": "The `type` of the late event.",

@@ -5,7 +5,7 @@ currency (fen for CNY), time is UTC epoch milliseconds. Fields that a message do
 that is not listed here goes to the dead letters.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 
@@ -23,6 +23,9 @@ Quantity = Annotated[int, Meta(ge=1, le=10**9)]
 Milliseconds = Annotated[int, Meta(ge=0, le=10**12)]
 Measure = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Text = Annotated[str, Meta(max_length=20_000)]
+Tally = Annotated[int, Meta(ge=0, le=10**12)]
+SourceField = Annotated[str, Meta(min_length=1, max_length=256)]
+Deviation = Literal["missing", "lacking", "unparsable", "unknown_status", "decrypt_failed", "time_offset"]
 
 
 class Item(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -86,6 +89,9 @@ class OrderCreated(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="o
     address_key: Key | None = None
     warehouse_id: Key | None = None
     promised_at: EpochMs | None = None
+    priority: Name | None = None
+    remark: Text | None = None
+    fallback_id: Key | None = None
 
 
 class OrderStage(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="order.stage", kw_only=True):
@@ -122,6 +128,13 @@ class OrderSplit(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="ord
     """The order will ship in these parcels; limits then run per parcel."""
 
     parcels: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=1000)]
+
+
+class OrderMerged(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="order.merged", kw_only=True):
+    """Another order takes this one's place: it ends here and must not ship; the truth goes on under ``merged_into``."""
+
+    merged_into: Key
+    reason: Name | None = None
 
 
 class PaymentSucceeded(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="payment.succeeded", kw_only=True):
@@ -206,6 +219,32 @@ class ReviewConfirmed(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag
     note: str | None = None
 
 
+class FallbackLinked(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="fallback.linked", kw_only=True):
+    """A person says that a fallback order (``order_id``) and an order of the main system are one."""
+
+    main_order_id: Key
+    note: str | None = None
+
+
+class FallbackRejected(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="fallback.rejected", kw_only=True):
+    """A person says that a fallback order (``order_id``) and an order of the main system are two."""
+
+    main_order_id: Key
+    note: str | None = None
+
+
+class BuyerNotice(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="buyer.notice", kw_only=True):
+    """Something that a buyer is to be told. The system that sends messages reads it; the flow leaves it alone.
+
+    ``phone`` is clear: it is where the message goes.
+    """
+
+    template: Name
+    phone: Key
+    zh: Text
+    en: Text
+
+
 class AlertAcknowledged(Event, frozen=True, gc=False, omit_defaults=True, tag="alert.acknowledged", kw_only=True):
     """A person has read an alert. The three names are copied from the alert record."""
 
@@ -215,11 +254,70 @@ class AlertAcknowledged(Event, frozen=True, gc=False, omit_defaults=True, tag="a
     operator: str | None = None
 
 
+class DeviationCount(Struct, frozen=True, gc=False, omit_defaults=True):
+    """How many records were not as they should be in one way."""
+
+    what: Deviation
+    count: Tally
+    position: Tally
+    since: EpochMs
+
+
+class FieldCount(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One field of a source's records."""
+
+    field: SourceField
+    seen: Tally
+    deviations: tuple[DeviationCount, ...] = ()
+
+
+class NameCount(Struct, frozen=True, gc=False, omit_defaults=True):
+    """The name of a field or header that stood in records."""
+
+    kind: Literal["field", "header"]
+    name: SourceField
+    count: Tally
+    position: Tally
+
+
+class TraitCount(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One value of a scheme, a version or the like that records named."""
+
+    name: SourceField
+    value: SourceField
+    count: Tally
+    position: Tally
+
+
+class ContractCounted(Event, frozen=True, gc=False, omit_defaults=True, tag="contract.counted", kw_only=True):
+    """What stood in the raw records of one partition that arrived from ``start`` to before ``time``, as counts.
+
+    It holds names, numbers and positions, and no value of any order or person.
+    """
+
+    entity_type: Name
+    entity_id: SourceName
+    partition: SourceField
+    start: EpochMs
+    records: Tally
+    fields: tuple[FieldCount, ...] = ()
+    names: tuple[NameCount, ...] = ()
+    traits: tuple[TraitCount, ...] = ()
+
+
+class JobHeartbeat(Event, frozen=True, gc=False, omit_defaults=True, tag="job.heartbeat", kw_only=True):
+    """A scheduled job has run. ``period``: within which it is due again."""
+
+    job: Name
+    period: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+
+
 AnyEvent = (
     OrderCreated
     | OrderStage
     | OrderChanged
     | OrderSplit
+    | OrderMerged
     | PaymentSucceeded
     | PaymentFailed
     | SystemStatus
@@ -229,7 +327,12 @@ AnyEvent = (
     | BehaviourChat
     | ReviewReleased
     | ReviewConfirmed
+    | FallbackLinked
+    | FallbackRejected
+    | BuyerNotice
     | AlertAcknowledged
+    | JobHeartbeat
+    | ContractCounted
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__

@@ -152,4 +152,19 @@ class OrderSnapshot(Struct, frozen=True, gc=False):
     fields: dict[str, Any]
 
 
-Record = AlertRecord | HoldRecord | VersionRecord | DiffRecord | LateRecord | DeadLetterRecord | OrderSnapshot
+class SourceHealth(Struct, frozen=True, gc=False):
+    """What a source's raw records look like: for the read model only, the newest time counts.
+
+    ``fields``: field -> ``seen`` and the deviations of the window, and ``past``: the same of before. ``open``: its open
+    alerts, as ``level`` and ``since`` by field.
+    """
+
+    source: str
+    time: EpochMs
+    records: int
+    fields: dict[str, Any]
+    open: tuple[dict[str, Any], ...]
+
+
+ReadModelOnly = OrderSnapshot | SourceHealth
+Record = AlertRecord | HoldRecord | VersionRecord | DiffRecord | LateRecord | DeadLetterRecord | ReadModelOnly

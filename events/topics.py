@@ -27,7 +27,11 @@ _TOPIC_OF_FAMILY: dict[str, InputTopic] = {
     "waybill": "orders",
     "behaviour": "behaviour",
     "review": "actions",
+    "fallback": "actions",
+    "buyer": "actions",
     "alert": "actions",
+    "job": "actions",
+    "contract": "actions",
 }
 
 _TOPIC_OF_KIND: dict[type[Event], InputTopic] = {

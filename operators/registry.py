@@ -4,12 +4,17 @@ from typing import Final
 
 from operators.alerts.alert_lifecycle import AlertLifecycle
 from operators.alerts.holds import Holds
+from operators.contracts.contract import Contract
 from operators.detectors.card_burst import CardBurst, KeyUses
+from operators.detectors.fallback_match import FallbackMatching
+from operators.detectors.fallback_orders import FallbackOrders
 from operators.detectors.illegal_transition import IllegalTransition
 from operators.detectors.merge_candidate import MergeCandidate
 from operators.detectors.no_progress import NoProgress
 from operators.detectors.order_timeout import OrderTimeout
 from operators.detectors.resonance import Resonance
+from operators.detectors.silence import Silence
+from operators.detectors.silence_counts import SilenceCounts
 from operators.detectors.stage_timeout import StageTimeout
 from operators.heart.component import Component, Environment
 from operators.orders.customers import CustomerOrders
@@ -20,6 +25,7 @@ from operators.signals.orders import OrderSignals
 from operators.signals.warehouses import WarehousePrints
 
 COMPONENTS: Final[tuple[type[Component], ...]] = (
+    FallbackMatching,
     OrderTruth,
     StageTimeout,
     OrderTimeout,
@@ -29,10 +35,14 @@ COMPONENTS: Final[tuple[type[Component], ...]] = (
     CustomerOrders,
     OrderSignals,
     OrderDocument,
+    FallbackOrders,
+    SilenceCounts,
     CardBurst,
     MergeCandidate,
     CustomerSignals,
     WarehousePrints,
+    Silence,
+    Contract,
     Resonance,
     AlertLifecycle,
     Holds,

@@ -9,10 +9,15 @@ from events.model import (
     AlertAcknowledged,
     BehaviourChat,
     BehaviourSignal,
+    ContractCounted,
     Event,
+    FallbackLinked,
+    FallbackRejected,
+    JobHeartbeat,
     LogisticsScan,
     OrderChanged,
     OrderCreated,
+    OrderMerged,
     OrderSplit,
     OrderStage,
     PaymentFailed,
@@ -21,18 +26,22 @@ from events.model import (
     ReviewReleased,
     SystemStatus,
     WaybillPrinted,
+    type_name,
 )
+from operators.detectors.fallback_match import match_key
 from operators.heart.component import Component, Environment
 from operators.heart.inputs import GroupInput, GroupOutput
 from operators.heart.key_group import KeyGroup
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import Note
-from operators.heart.router import Route, keys_in, routes_by_type
+from operators.heart.router import Copied, KeyOf, Route, keys_in, routes_by_type
 from operators.registry import components_of
 
 SOURCE: Final = "source"
-STAGES: Final = ("orders", "entities", "signals", "alerts")
+MATCHING: Final = "matching"
+STAGES: Final = (MATCHING, "orders", "entities", "signals", "alerts")
 FEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    MATCHING: ("orders",),
     "orders": ("entities", "signals", "alerts"),
     "entities": ("signals", "alerts"),
     "signals": ("alerts",),
@@ -45,6 +54,9 @@ ROUTES: Final[Mapping[type[Event], Route]] = {
     OrderStage: _ORDERS,
     OrderChanged: _ORDERS,
     OrderSplit: _ORDERS,
+    OrderMerged: _ORDERS,
+    FallbackLinked: _ORDERS,
+    FallbackRejected: _ORDERS,
     PaymentSucceeded: _ORDERS,
     PaymentFailed: _ORDERS,
     SystemStatus: _ORDERS,
@@ -55,12 +67,15 @@ ROUTES: Final[Mapping[type[Event], Route]] = {
     ReviewReleased: Route("alerts", "order_entity"),
     ReviewConfirmed: Route("alerts", "order_entity"),
     AlertAcknowledged: Route("alerts", "entity"),
+    JobHeartbeat: Route("orders", "job"),
+    ContractCounted: Route("entities", "entity"),
 }
 
 
 class Topology(Struct, frozen=True):
     """The stages of a run, each with its components, and the routes of the events that somebody wants.
 
+    ``copied``: what the stage ``matching`` hears too, before the stage ``orders``, where there is somebody to hear it.
     ``sources`` and ``workers`` count who sends: every source and, per upstream stage, every worker is an origin.
     """
 
@@ -69,6 +84,7 @@ class Topology(Struct, frozen=True):
     routes: Mapping[str, Route]
     sources: int = 1
     workers: int = 1
+    copied: Copied | None = None
 
     def origins(self, stage: str) -> tuple[str, ...]:
         """Everybody whose watermark a key group of ``stage`` waits for."""
@@ -84,7 +100,11 @@ class Topology(Struct, frozen=True):
 
     def key_group(self, stage: str) -> KeyGroup:
         """A new key group of a stage."""
-        return KeyGroup(stage, self.stages[stage], self.environment, self.origins(stage), keys_in(stage, ROUTES))
+        keys: dict[type[Event], KeyOf] = keys_in(stage, ROUTES)
+        if stage == MATCHING:
+            keys[OrderCreated] = match_key(self.environment)
+        components, origins = self.stages[stage], self.origins(stage)
+        return KeyGroup(stage, components, self.environment, origins, keys, copies=stage == MATCHING)
 
 
 def topology(environment: Environment, *, sources: int = 1, workers: int = 1) -> Topology:
@@ -93,7 +113,8 @@ def topology(environment: Environment, *, sources: int = 1, workers: int = 1) ->
     plan = Topology(environment, stages, {}, sources, workers)
     wanted = {name: plan.key_group(name).wanted for name in stages}
     routes = {kind: route for kind, route in ROUTES.items() if kind in wanted.get(route.stage, ())}
-    return Topology(environment, stages, routes_by_type(routes), sources, workers)
+    copied = Copied(type_name(OrderCreated), MATCHING, match_key(environment)) if MATCHING in stages else None
+    return Topology(environment, stages, routes_by_type(routes), sources, workers, copied)
 
 
 class Combiner:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from events.records import OrderSnapshot, Record
+from events.records import OrderSnapshot, Record, SourceHealth
 from events.topics import OUTPUTS
 from sinks.earlier import Earlier, Stored, trace_of
 from sinks.encoding import ENCODER
@@ -91,10 +91,10 @@ class FileSink(Sink):
             raise _failure(directory, error) from error
 
     def write(self, records: Sequence[Record]) -> None:
-        """Append the records; order snapshots are left out, and what stands there already."""
+        """Append the records; what is for the read model is left out, and what stands there already."""
         lines: dict[type, list[Stored]] = {}
         for record in records:
-            if not isinstance(record, OrderSnapshot) and not self._stands_there(record):
+            if not isinstance(record, OrderSnapshot | SourceHealth) and not self._stands_there(record):
                 lines.setdefault(type(record), []).append(record)
         try:
             for kind, of_kind in lines.items():

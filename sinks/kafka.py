@@ -11,7 +11,7 @@ from confluent_kafka import Message as Delivery
 from config.environment import expand, expand_all
 from config.settings import KafkaSettings
 from config.units import Instant
-from events.records import OrderSnapshot, Record
+from events.records import OrderSnapshot, Record, SourceHealth
 from events.topics import INPUT_TOPICS, OUTPUTS
 from sinks.earlier import Earlier, EarlierVersions, Stored, Trace, trace_of
 from sinks.encoding import Message, dead_letter_topic, message
@@ -38,6 +38,9 @@ _DEFAULTS: dict[str, Any] = {
 # acknowledged is what `flush` waits for.
 _GUARANTEES: dict[str, Any] = {
     "enable.idempotence": True,
+    # With more requests under way, the client takes a refused one for delivered once a later one was taken, which a
+    # broker does for a producer that is new to the partition: while a leader is elected, records vanish unnoticed.
+    "max.in.flight.requests.per.connection": 1,
     "acks": "all",
     "delivery.report.only.error": True,
 }
@@ -92,13 +95,16 @@ class KafkaSink(Sink):
             self._known_logs()
 
     def write(self, records: Sequence[Record]) -> None:
-        """Queue the records; wait while the queue is full. Order snapshots are left out, and what was read back."""
+        """Queue the records; wait while the queue is full.
+
+        Left out is what is for the read model alone, and what was read back.
+        """
         self._raise_failure()
         self._known_logs()
         if not len(self._producer):
             self._moved_at = time.monotonic()  # what was not needed cannot have been missing
         for count, record in enumerate(records):
-            if isinstance(record, OrderSnapshot):
+            if isinstance(record, OrderSnapshot | SourceHealth):
                 continue
             outgoing = message(record, self._topics)
             if outgoing is not None and not self._stands_there(record, outgoing.topic):

@@ -120,7 +120,22 @@ METRICS: Final = (
         "orderpulse_intake_mapped_events_total", "counter", "Events that raw records gave.", ("route", "type")
     ),
     MetricDefinition(
+        "orderpulse_contract_records_total", "counter", "Raw records that were looked at, by source.", ("source",)
+    ),
+    MetricDefinition(
+        "orderpulse_contract_deviations_total",
+        "counter",
+        "Raw records whose field is not as the profile expects, by what is wrong.",
+        ("source", "field", "what"),
+    ),
+    MetricDefinition(
         "orderpulse_intake_unmapped_total", "counter", "Raw records with a dead letter.", ("route", "reason")
+    ),
+    MetricDefinition(
+        "orderpulse_fallback_requests_total", "counter", "Orders that operators sent, by outcome.", ("outcome",)
+    ),
+    MetricDefinition(
+        "orderpulse_fallback_waiting_orders", "gauge", "Orders in the journal that the broker does not have yet."
     ),
     MetricDefinition("orderpulse_intake_polled_records_total", "counter", "New records that a poll gave.", ("poll",)),
     MetricDefinition("orderpulse_intake_poll_failures_total", "counter", "Polls without a usable answer.", ("poll",)),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record
+from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record, SourceHealth
 from sinks import read_model_scripts as scripts
 from sinks.encoding import ENCODER
 
@@ -28,12 +28,16 @@ def calls_for(records: Sequence[Record]) -> list[Call]:
     """The calls for all records: of several states of one order, hold or alert the newest alone is sent."""
     orders: dict[str, OrderSnapshot] = {}
     holds: dict[str, HoldRecord] = {}
+    contracts: dict[str, SourceHealth] = {}
     alerts: list[AlertRecord] = []
     for record in records:
         if isinstance(record, OrderSnapshot):
             order = orders.setdefault(record.order_id, record)
             if (record.version, record.time) > (order.version, order.time):
                 orders[record.order_id] = record
+        elif isinstance(record, SourceHealth):
+            if record.time >= contracts.setdefault(record.source, record).time:
+                contracts[record.source] = record
         elif isinstance(record, HoldRecord):
             if record.version > holds.setdefault(record.order_id, record).version:
                 holds[record.order_id] = record
@@ -42,6 +46,7 @@ def calls_for(records: Sequence[Record]) -> list[Call]:
     return [
         *_calls(scripts.ORDERS, map(_order, orders.values())),
         *_calls(scripts.HOLDS, map(_hold, holds.values())),
+        *_calls(scripts.CONTRACTS, map(_contract, contracts.values())),
         *_calls(scripts.ALERTS, _alerts(alerts)),
         *_calls(scripts.FEED, map(_feed_entry, alerts)),
     ]
@@ -81,6 +86,16 @@ def _order(order: OrderSnapshot) -> Item:
     if order.customer_id and CREATED_AT in order.fields:
         item["created_at"] = order.fields[CREATED_AT]
     return item
+
+
+def _contract(health: SourceHealth) -> Item:
+    return {
+        "source": health.source,
+        "time": health.time,
+        "records": health.records,
+        "fields": _json(health.fields),
+        "open": _json(health.open),
+    }
 
 
 def _hold(hold: HoldRecord) -> Item:

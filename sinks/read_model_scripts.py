@@ -48,6 +48,21 @@ end
 """
 )
 
+CONTRACTS = (
+    _PREAMBLE
+    + """
+for _, contract in ipairs(items) do
+  local key = prefix .. 'contract:' .. contract.source
+  if contract.time > tonumber(redis.call('HGET', key, 'time') or -1) then
+    index('contracts', contract.source, 0, true)
+    redis.call('HSET', key, 'records', contract.records, 'fields', contract.fields, 'open', contract.open,
+               'time', contract.time)
+    redis.call('PEXPIRE', key, ttl)
+  end
+end
+"""
+)
+
 ALERTS = (
     _PREAMBLE
     + """
@@ -180,4 +195,4 @@ end
 """
 )
 
-ALL = (ORDERS, ALERTS, FEED, HOLDS, MARK, SWEEP)
+ALL = (ORDERS, CONTRACTS, ALERTS, FEED, HOLDS, MARK, SWEEP)

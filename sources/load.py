@@ -19,6 +19,7 @@ from sources.topics import INPUT_BYTES, TopicFacts, topic_facts
 
 PRODUCER_DEFAULTS = {
     "enable.idempotence": True,
+    "max.in.flight.requests.per.connection": 1,  # see sinks/kafka.py: on a topic just made, more lose records unnoticed
     "linger.ms": 20,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 200_000,

@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 
 from config.loader import load_settings
 from config.settings import Settings
+from config.units import Duration
 from console.main import app
 from sinks.metrics import METRICS, MetricDefinition
 from tests.support.kafka_broker import kafka_version
@@ -97,9 +98,16 @@ def _own_services() -> list[str]:
     return sorted(name for name, service in _services().items() if "build" in service)
 
 
+def _on_a_volume(service: str, path: str) -> bool:
+    """Whether a path in a service's container stands on a volume, which outlives the container."""
+    mounts = _mounts(_services()[service])
+    return any(source in _compose()["volumes"] and Path(path).is_relative_to(at) for at, source in mounts.items())
+
+
 def _on_this_host(service: str, argument: str) -> str:
-    """An argument with the project's file in place of a path in a service's container."""
-    return str(_host_path(service, argument)) if argument.startswith("/") else argument
+    """An argument with the project's file in place of a path in a service's container; what a volume keeps stays."""
+    inside = argument.startswith("/") and not _on_a_volume(service, argument)
+    return str(_host_path(service, argument)) if inside else argument
 
 
 def _parsed(arguments: list[str]) -> Any:
@@ -107,6 +115,8 @@ def _parsed(arguments: list[str]) -> Any:
     name, command, context = "orderpulse", typer.main.get_command(app), None
     while isinstance(command, TyperGroup):
         context = command.make_context(name, list(arguments), parent=context)
+        if command.invoke_without_command and not context.args:
+            return context  # the group itself does something
         found, called, arguments = command.resolve_command(context, arguments)
         assert found is not None
         assert called is not None
@@ -190,6 +200,14 @@ def test_the_image_asks_for_health_where_the_flow_serves_it() -> None:
     assert f"http://127.0.0.1:{_settings().metrics.port}/healthz" in check
 
 
+def test_every_file_of_the_configuration_is_shipped() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    config = ROOT / "config"
+    shipped = {path for glob in project["tool"]["setuptools"]["package-data"]["config"] for path in config.glob(glob)}
+    files = {path for path in config.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in files - shipped if path.suffix != ".py"} == set()
+
+
 # The compose file
 
 
@@ -246,6 +264,26 @@ def test_the_flow_is_given_the_key_of_its_hashes() -> None:
     assert _settings().privacy.hash_key_env in _services()["flow"]["environment"]
 
 
+def test_the_flow_keeps_its_recovery_store_on_a_volume_that_is_the_images_own() -> None:
+    command = _services()["flow"]["command"]
+    assert _on_a_volume("flow", command[command.index("--recovery") + 1])
+    # A new volume gets owner and rights of the directory that the image has there.
+    (made,) = re.findall(r"install --directory --owner orderpulse \S+ \S+ (\S+)", " ".join(_instructions("RUN")))
+    assert made in _mounts(_services()["flow"])
+
+
+def test_the_flow_has_time_to_end_before_it_is_killed() -> None:
+    assert Duration.parse(_services()["flow"]["stop_grace_period"]) > _settings().supervisor.stop_within
+
+
+def test_webhooks_reach_the_intake_and_only_when_it_was_asked_for() -> None:
+    intake, settings = _services()["intake"], _settings().intake
+    assert intake["ports"] == [f"127.0.0.1:{settings.port}:{settings.port}"]
+    assert settings.host == "0.0.0.0", "callers come from outside of the container"
+    in_profiles = {name for name, service in _services().items() if service.get("profiles") == ["intake"]}
+    assert in_profiles == {"intake", "intake-map", "raw-topics"}
+
+
 def test_the_stack_runs_the_kafka_that_tests_run_against() -> None:
     assert _services()["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
 
@@ -262,7 +300,7 @@ def test_programs_on_the_host_find_kafka_with_the_defaults() -> None:
     assert f"HOST://{load_settings().kafka.bootstrap}" in advertised
 
 
-@pytest.mark.parametrize("name", ["flow", "topics"])
+@pytest.mark.parametrize("name", _own_services())
 def test_a_command_reads_the_shipped_configuration(name: str) -> None:
     command = _services()[name]["command"]
     assert _host_path(name, command[command.index("--config") + 1]) == CONFIGURATION

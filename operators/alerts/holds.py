@@ -29,10 +29,11 @@ class Holds(StatefulComponent[Hold]):
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
-        """With a detector that holds."""
+        """With a detector that holds, or with fallback orders, whose doubles must not ship."""
         detectors = environment.settings.detectors
         bursts, resonance = detectors.card_burst, detectors.resonance
-        return (bursts.enabled and bursts.hold) or (resonance.enabled and resonance.hold)
+        detected = (bursts.enabled and bursts.hold) or (resonance.enabled and resonance.hold)
+        return detected or environment.settings.fallback.enabled
 
     def handlers(self) -> Mapping[type, Handler]:
         """Wishes to hold, and reviews."""

@@ -54,9 +54,28 @@ class AlertTexts:
         for name, field in (("stage", "subject"), ("from", "from"), ("to", "to")):
             if field in evidence:
                 values[f"{name}_{language}"] = _say(self._stages, str(evidence[field] or "-"), language)
+        for name in ("expected", "other"):
+            values[name] = "?" if evidence.get(name) is None else evidence[name]
         values |= self._times(step)
         values |= self._sums(evidence, language)
+        if step.rule == "contract":
+            values |= self._contract(step)
         return _Values(values)
+
+    def _contract(self, step: AlertStep) -> dict[str, object]:
+        evidence = step.evidence
+        source, _, field = step.entity_id.partition("/")
+        since = datetime.fromtimestamp(evidence["since"] / 1000, tz=self._zone)
+        return {
+            "source": source,
+            "field": field,
+            "since": since.isoformat(sep=" ", timespec="seconds"),
+            "example": evidence["example"],
+            "seen": evidence.get("seen", ""),
+            "affected": evidence.get("affected", ""),
+            "value": evidence.get("value", ""),
+            "before": ", ".join(evidence.get("before", ())),
+        }
 
     def _times(self, step: AlertStep) -> dict[str, object]:
         evidence = step.evidence
@@ -64,8 +83,9 @@ class AlertTexts:
         if "limit_ms" in evidence:
             values["limit"] = Duration(evidence["limit_ms"])
             values["waited"] = Duration(max(0, step.time - evidence["since"]))
-            moment = datetime.fromtimestamp(evidence["deadline"] / 1000, tz=self._zone)
-            values["deadline"] = moment.isoformat(sep=" ", timespec="seconds")
+            for name in ("since", "deadline"):
+                moment = datetime.fromtimestamp(evidence[name] / 1000, tz=self._zone)
+                values[name] = moment.isoformat(sep=" ", timespec="seconds")
         if "window_ms" in evidence:
             values["window"] = Duration(evidence["window_ms"])
         return values

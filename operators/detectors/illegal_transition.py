@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from events.records import Step
 from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
-from operators.orders.order_state import IllegalMove, OrderForgotten, StageMoved
+from operators.orders.order_state import IllegalMove, OrderForgotten, StageMoved, end_reason
 from operators.orders.state_machine import StateMachine
 
 
@@ -68,7 +68,8 @@ class IllegalTransition(StatefulComponent[Illegal]):
     def on_moved(self, fact: StageMoved, at: int) -> None:
         """A legal move: the order is on its way again."""
         if not fact.split:
-            self._end(fact.order_id, "cancelled" if self._machine.stages[fact.after].cancels else "moved_on", at)
+            cancels = self._machine.stages[fact.after].cancels
+            self._end(fact.order_id, end_reason(fact.order) if cancels else "moved_on", at)
 
     def on_forgotten(self, fact: OrderForgotten, at: int) -> None:
         """Nothing will come any more."""

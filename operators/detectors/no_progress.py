@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from operators.detectors.limits import LimitDetector, StageLimits
 from operators.heart.component import Context, Environment, Handler
-from operators.orders.order_state import StageMoved, StatusReported
+from operators.orders.order_state import StageMoved, StatusReported, end_reason
 from operators.orders.state_machine import StateMachine
 
 
@@ -40,7 +40,7 @@ class NoProgress(LimitDetector):
         if order.stage is None:
             return
         stage = self._machine.stages[order.stage]
-        self._end(fact.order_id, None, "cancelled" if stage.cancels else "moved_on", at)
+        self._end(fact.order_id, None, end_reason(order) if stage.cancels else "moved_on", at)
         if not stage.terminal:
             limit = max(self._floor, self._limits.of(order.category, order.stage) or 0)
             self._start(fact.order_id, None, order.stage, at, limit, fact.event.id, at)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from operators.detectors.limits import LimitDetector
 from operators.heart.component import Context, Environment, Handler
-from operators.orders.order_state import StageMoved
+from operators.orders.order_state import StageMoved, end_reason
 from operators.orders.state_machine import StateMachine
 
 
@@ -39,7 +39,7 @@ class OrderTimeout(LimitDetector):
             return
         stage = self._machine.stages[fact.after]
         if stage.cancels:
-            self._end(fact.order_id, None, "cancelled", at)
+            self._end(fact.order_id, None, end_reason(fact.order), at)
         elif stage.handled:
             self._end(fact.order_id, None, "moved_on", at)
         elif stage.terminal:

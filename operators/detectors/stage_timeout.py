@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from operators.detectors.limits import LimitDetector, StageLimits
 from operators.heart.component import Context, Environment, Handler
-from operators.orders.order_state import OrderSplitUp, StageMoved
+from operators.orders.order_state import OrderSplitUp, StageMoved, end_reason
 from operators.orders.state_machine import StateMachine
 
 
@@ -57,5 +57,5 @@ class StageTimeout(LimitDetector):
 
     def _reason(self, fact: StageMoved) -> str:
         if self._machine.stages[fact.after].cancels:
-            return "cancelled"
+            return end_reason(fact.order)
         return "paid_late" if self._machine.pays(fact.before, fact.after) else "moved_on"

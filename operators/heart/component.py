@@ -1,7 +1,7 @@
 """What a detector, and every other part of a stage, is made of: settings, logic, snapshot."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -11,6 +11,8 @@ from operators.heart.inputs import GroupOutput
 from operators.heart.messages import AlertStep, HoldWanted, Note
 from operators.heart.router import key_group
 
+GROUP_KEY: Final = ""
+"""The key of what a component remembers of its whole key group; no event and no note has it."""
 Handler = Callable[[Any, int], None]
 Arm = Callable[[str, int], None]
 
@@ -109,9 +111,11 @@ class StatefulComponent(Component, Generic[S]):
 
     ``states`` holds those of the keys that are live: the key that is being handled always is, and no other may be asked
     for. The keys are those of the events and notes that the component hears, and the state is all that it remembers.
+    With ``per_group`` it also has a state of its key group as a whole, under ``GROUP_KEY``, which is live all the time.
     """
 
     state_type: ClassVar[type[Any]]
+    per_group: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

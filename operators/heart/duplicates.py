@@ -55,7 +55,7 @@ class Duplicates:
 
     def forget_at(self, ids: Ids) -> int:
         """When none of the ids that are known now needs to be remembered any more."""
-        return ids.until + self._horizon
+        return ids.until + self._horizon if ids.current else ids.until
 
     def forget(self, ids: Ids, at: int) -> None:
         """Drop what needs not be remembered at ``at``."""

@@ -11,13 +11,13 @@ import msgspec
 from events.model import UNREADABLE, AnyEvent, Event, type_name
 from events.records import LateRecord
 from operators.heart.cells import Cell, Cells
-from operators.heart.component import Component, Context, Environment, Handler, StatefulComponent
+from operators.heart.component import GROUP_KEY, Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.dead_letters import dead_letter
 from operators.heart.duplicates import Duplicates
 from operators.heart.inputs import Chunk, GroupInput, GroupOutput
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import NOTES, Late, entity_of
-from operators.heart.ordering import Ordering, entry_time
+from operators.heart.ordering import OrderByOrder, Ordering, entry_time
 from operators.heart.router import KeyOf
 from operators.heart.snapshots import GroupHead, GroupSnapshot, SnapshotError, decode_snapshot
 from operators.heart.timers import Timers
@@ -32,6 +32,7 @@ class KeyGroup:
 
     ``push`` takes deliveries, ``advance`` does the work. Nothing in here knows how fast or in what portions it is fed:
     the outputs are a function of the events and their times. ``keys`` says for each type of event whose event it is.
+    ``copies``: its events go to another stage too, which counts them and says what is late or wrong.
     """
 
     def __init__(
@@ -41,15 +42,19 @@ class KeyGroup:
         environment: Environment,
         origins: Iterable[str],
         keys: Mapping[type[Event], KeyOf],
+        *,
+        copies: bool = False,
     ) -> None:
         settings = environment.settings
         self._origins = Origins(origins)
-        self._ordering = Ordering(settings)
+        self._copies = copies
+        self._ordering = OrderByOrder(settings) if copies else Ordering(settings)
         self._duplicates = Duplicates(int(settings.time.duplicate_horizon))
         self._contexts = [Context(environment, stage) for _ in components]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
         self._stateful = [part for part in self._components if isinstance(part, StatefulComponent)]
         self._slots = [*(component.name for component in self._stateful), _IDS]
+        self._per_group = any(part.per_group for part in self._stateful)
         self._timers = Timers()
         self._cells = Cells(self._stateful, self._timers, environment.live_cells, len(self._slots))
         self._table = _subscribers(self._components)
@@ -119,6 +124,8 @@ class KeyGroup:
             try:
                 event = _EVENTS.decode(line)
             except UNREADABLE as error:
+                if self._copies:
+                    continue
                 arrival = (chunk.arrivals or {}).get(index)
                 headers = (chunk.headers or {}).get(index, ())
                 position = chunk.positions[index]
@@ -147,6 +154,8 @@ class KeyGroup:
         heap, notes, events = self._timers.heap, self._notes, self._events
         live, touch, seen = self._cells.live, self._cells.touch, self._duplicates.seen
         applied = duplicates = 0
+        if self._per_group:
+            touch(GROUP_KEY)
         for entry in ready:
             at = entry.time
             while heap and heap[0][0] <= at:
@@ -166,7 +175,7 @@ class KeyGroup:
                 if cell.dues is None or not cell.dues[-1]:
                     self._cells.arm(len(self._stateful), key, self._duplicates.forget_at(cell.ids))
                 if event is not entry:
-                    self._output.records.append(_late_record(event, at))
+                    self._say_late(event, at)
                     entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
             else:
                 cell = live.get(entry.key)
@@ -176,8 +185,12 @@ class KeyGroup:
                 handler(entry, at)
         while heap and heap[0][0] <= watermark + 1:
             self._fire()
-        self._output.counts.applied += applied
-        self._output.counts.duplicates += duplicates
+        self._output.counts.applied += 0 if self._copies else applied
+        self._output.counts.duplicates += 0 if self._copies else duplicates
+
+    def _say_late(self, event: Event, at: int) -> None:
+        if not self._copies:
+            self._output.records.append(_late_record(event, at))
 
     def _fire(self) -> None:
         """The earliest timer: all slots of its key that are due, in their order."""
@@ -270,7 +283,7 @@ def _subscribers(components: Sequence[Component]) -> dict[type, tuple[Handler, .
 
 def _late_record(event: Event, at: int) -> LateRecord:
     return LateRecord(
-        id=f"late/{event.source}/{event.id}",
+        id=f"late/{event.source}/{event.id}/{entity_of(event)}",
         source=event.source,
         event_id=event.id,
         event_type=type_name(type(event)),

@@ -100,6 +100,22 @@ class CustomerBehaviour(Note, tag="customer_behaviour", gc=False):
     event: AnyEvent
 
 
+class FallbackMatch(Note, tag="fallback_match", gc=False):
+    """A fallback order, the ``key``, and an order of the main system may be one; ``certain``: they are.
+
+    ``taken`` and ``placed`` say what is known of the two.
+    """
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    main_order_id: str
+    certain: bool
+    why: str
+    event_id: str
+    taken: dict[str, Any]
+    placed: dict[str, Any]
+
+
 class AlertStep(Note, tag="alert_step", gc=False):
     """One step of an alert as its detector decided it. ``episode`` is the same for all steps of one alert."""
 
@@ -125,6 +141,41 @@ class HoldWanted(Note, tag="hold_wanted", gc=False):
     episode: str
 
 
+class StageCount(Struct, gc=False, array_like=True):
+    """What orders did at a watched stage in a period.
+
+    ``entered``: how many came into it; ``moved``: into a stage right before it. ``waiting``, ``amount`` (fen): how many
+    more stand right before it at the end than at the beginning.
+    """
+
+    entered: int = 0
+    moved: int = 0
+    waiting: int = 0
+    amount: int = 0
+
+    def add(self, other: "StageCount") -> None:
+        """Both together."""
+        self.entered += other.entered
+        self.moved += other.moved
+        self.waiting += other.waiting
+        self.amount += other.amount
+
+
+class LineCount(Note, tag="line_count", gc=False):
+    """What one key group counted in the period that ends at ``time``: events by source, and what orders did."""
+
+    sources: dict[str, int]
+    stages: dict[str, StageCount]
+
+
+class JobRun(Note, tag="job_run", gc=False):
+    """A scheduled job has run. ``period`` (ms) is what its heartbeat said."""
+
+    job: str
+    period: int | None
+    event_id: str
+
+
 AnyNote = (
     KeyUsed
     | CustomerOrder
@@ -134,16 +185,19 @@ AnyNote = (
     | PaymentFailure
     | Signal
     | CustomerBehaviour
+    | FallbackMatch
     | AlertStep
     | HoldWanted
+    | LineCount
+    | JobRun
 )
 NOTES: tuple[type[Note], ...] = AnyNote.__args__
 Entry = AnyEvent | Late | AnyNote
 
 
 def entity_of(event: Event) -> str:
-    """The key that an event speaks of: its order, else its customer, else the entity that it names."""
-    for name in ("order_id", "customer_id", "entity_id"):
+    """The key that an event speaks of: its order, else its customer, else the entity or job that it names."""
+    for name in ("order_id", "customer_id", "entity_id", "job"):
         value = getattr(event, name, None)
         if value is not None:
             return str(value)

@@ -15,7 +15,7 @@ from events.model import (
     PaymentFailed,
     PaymentSucceeded,
 )
-from operators.heart.messages import AFTER_EVENTS, Late, Note
+from operators.heart.messages import AFTER_EVENTS, Late, Note, entity_of
 
 entry_time: Final = attrgetter("time")
 _FIRST: Final[dict[type[Event], int]] = {OrderCreated: 1, PaymentSucceeded: 2, PaymentFailed: 2, OrderSplit: 3}
@@ -65,3 +65,12 @@ class Ordering:
         if isinstance(event, LogisticsScan):
             return self._stages.get(self._scans.get(event.scan, ""), _LAST_EVENT)
         return _LAST_EVENT
+
+
+class OrderByOrder(Ordering):
+    """Events of several orders that meet before each of them has been applied: by order id, within it as ever."""
+
+    def _tie(self, entry: Any) -> Tie:
+        event = entry.event if isinstance(entry, Late) else entry
+        rank, source, event_id, content = super()._tie(event)
+        return (rank, entity_of(event), f"{source}\0{event_id}", content)

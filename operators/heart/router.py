@@ -18,7 +18,7 @@ from operators.heart.lateness import BEFORE_TIME, ClockSnapshot, PartitionClock
 
 MAX_RECORD = 1 << 20
 KNOWN_TYPES = frozenset(type_name(kind) for kind in EVENT_TYPES)
-By = Literal["order", "customer", "order_entity", "entity"]
+By = Literal["order", "customer", "order_entity", "entity", "job"]
 KeyOf = Callable[[Any], str]
 
 
@@ -33,13 +33,29 @@ class Header(Struct, gc=False):
     customer_id: Key | None = None
     entity_type: str | None = None
     entity_id: str | None = None
+    job: Any = None  # of any type: other events may have a field of that name
+
+
+class CopyHeader(Header, gc=False):
+    """A header with what copies are placed by. Whether these are texts is for whoever decodes the record to say."""
+
+    phone: Any = None
+    fallback_id: Any = None
+
+
+class Copied(Struct, frozen=True):
+    """Events of one type that go to a second stage as well; ``key_of`` takes their ``CopyHeader``; "" is nowhere."""
+
+    type: str
+    stage: str
+    key_of: KeyOf
 
 
 class Route(Struct, frozen=True):
     """Where events of one type go, and where those go that lack what it is ``by``.
 
     ``by``: ``order`` the order id; ``customer`` the customer's key; ``order_entity`` the order as an entity;
-    ``entity`` the entity that the event names.
+    ``entity`` the entity that the event names; ``job`` the job that it names.
     """
 
     stage: str
@@ -65,17 +81,21 @@ def key_group(key: str, groups: int) -> int:
 class Router:
     """Keeps the clock of each partition it is given and sorts their records into key groups.
 
-    ``routes`` maps an event type to its route; a known type without one is wanted by nobody and is left out.
+    ``routes`` maps an event type to its route; a known type without one is wanted by nobody and is left out. Events
+    that are ``copied`` go to a second stage as well.
     """
 
-    def __init__(self, settings: TimeSettings, groups: int, routes: Mapping[str, Route]) -> None:
+    def __init__(
+        self, settings: TimeSettings, groups: int, routes: Mapping[str, Route], copied: Copied | None = None
+    ) -> None:
         self._settings = settings
         self._groups = groups
         self._routes = routes
         # Most events go by their order id, and of the others most by their customer's: for them the type alone says
         # the stages.
         self._usual = {name: _usual(route) for name, route in routes.items() if route.by == "order"}
-        self._decoder = msgspec.json.Decoder(Header)
+        self._copied = copied
+        self._decoder: msgspec.json.Decoder[Header] = msgspec.json.Decoder(Header if copied is None else CopyHeader)
         self._arrival_counts = settings.arrival == "record"
         self.clocks: dict[str, PartitionClock] = {}
         self._left_out: frozenset[str] = frozenset()
@@ -127,7 +147,7 @@ class Router:
             clock.finished = True
         return routed
 
-    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: PLR0912, PLR0915
+    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: C901, PLR0912, PLR0915
         """The hot loop: one pass over the headers of a batch, where each call counts.
 
         What is refused does not move the clock.
@@ -136,6 +156,7 @@ class Router:
         usual, chunks = self._usual, routed.chunks
         arrivals = batch.arrivals if self._arrival_counts else None
         envelopes = arrivals is not None or batch.headers is not None
+        copied = None if self._copied is None else self._copied.type
         arrival = None
         lines, positions = batch.lines, batch.positions
         for index, header in enumerate(self._headers(batch, routed)):
@@ -174,6 +195,22 @@ class Router:
                 _keep_envelope(chunk, batch, index, arrival)
             chunk.lines.append(lines[index])
             chunk.positions.append(positions[index])
+            if copied is not None and header.type == copied:
+                self._copy(batch, index, header, bound, routed)
+
+    def _copy(self, batch: RawBatch, index: int, header: Header, bound: int, routed: Routed) -> None:
+        """The same record for the second stage, at the same time. What is wrong with it the first stage says."""
+        assert self._copied is not None
+        key = self._copied.key_of(header)
+        if not key:
+            return
+        of_stage = routed.chunks.setdefault(self._copied.stage, {})
+        chunk = of_stage.setdefault(key_group(key, self._groups), Chunk(batch.partition, batch.topic, [], []))
+        if header.time < bound:
+            chunk.late = chunk.late or {}
+            chunk.late[len(chunk.lines)] = bound
+        chunk.lines.append(batch.lines[index])
+        chunk.positions.append(batch.positions[index])
 
     def _unusual(self, batch: RawBatch, index: int, header: Header, routed: Routed) -> tuple[str | None, str]:
         """Stage and key of an event that does not go by its order id; no stage if it is not wanted or refused."""
@@ -246,12 +283,14 @@ KEYS: Final[Mapping[By, KeyOf]] = {
     "customer": lambda event: f"customer:{event.customer_id}",
     "order_entity": lambda event: f"order:{event.order_id}",
     "entity": lambda event: f"{event.entity_type}:{event.entity_id}",
+    "job": lambda event: f"job:{event.job}",
 }
 _NAMED_BY: Final[Mapping[By, KeyOf]] = {
     "order": attrgetter("order_id"),
     "customer": attrgetter("customer_id"),
     "order_entity": attrgetter("order_id"),
     "entity": attrgetter("entity_id"),
+    "job": attrgetter("job"),
 }
 
 

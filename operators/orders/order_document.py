@@ -13,6 +13,7 @@ from operators.heart.component import Context, Environment, Handler, StatefulCom
 from operators.orders.order_state import (
     EventApplied,
     FieldsChanged,
+    Merged,
     OrderClosed,
     OrderForgotten,
     OrderOpened,
@@ -28,7 +29,7 @@ from operators.orders.state_machine import StateMachine
 from operators.orders.status_layers import StatusLayers
 from operators.orders.targets import Targets
 
-MASKED = ("customer.phone", "customer.recipient", "address.detail")
+MASKED = ("customer.phone", "customer.recipient", "address.detail", "basics.remark")
 ADDRESS_PARTS = tuple(part.name for part in msgspec.structs.fields(Address))
 FIELD_OF = {
     "amount": "amounts.total",
@@ -86,6 +87,7 @@ class OrderDocument(StatefulComponent[Document]):
             OrderOpened: self.on_opened,
             StageMoved: self.on_moved,
             OrderSplitUp: self.on_split,
+            Merged: self.on_merged,
             StatusReported: self.on_status,
             FieldsChanged: self.on_fields,
             Paid: self.on_paid,
@@ -106,7 +108,10 @@ class OrderDocument(StatefulComponent[Document]):
         pending["basics.shop_id"] = event.shop_id
         pending["basics.category"] = event.category
         pending["basics.promised_at"] = event.promised_at
-        pending["items"] = msgspec.to_builtins(event.items) if event.items else None
+        pending["basics.priority"] = event.priority
+        pending["basics.remark"] = event.remark
+        pending["basics.fallback_id"] = event.fallback_id
+        pending["items"] = _plain(event.items) if event.items else None
         pending["amounts.total"] = event.amount
         pending["amounts.discount"] = event.discount or None
         pending["amounts.currency"] = event.currency
@@ -136,6 +141,10 @@ class OrderDocument(StatefulComponent[Document]):
         for name in fact.parcels:
             self._pending[f"parcels.{name}.stage"] = (fact.order.parcels or {})[name].stage
 
+    def on_merged(self, fact: Merged, at: int) -> None:
+        """The order that takes its place."""
+        self._pending["basics.merged_into"] = fact.into
+
     def on_status(self, fact: StatusReported, at: int) -> None:
         """A raw status, and what it means in the layers that its system owns."""
         self._pending[f"status.base.{fact.system}"] = fact.new
@@ -149,7 +158,7 @@ class OrderDocument(StatefulComponent[Document]):
         for name, target in FIELD_OF.items():
             value = getattr(fields, name)
             if value is not UNSET:
-                self._pending[target] = msgspec.to_builtins(value)
+                self._pending[target] = _plain(value)
         if fields.address is not UNSET:
             self._put_address(fields.address)
             self._pending["address.key"] = fact.order.address or None
@@ -285,3 +294,8 @@ class OrderDocument(StatefulComponent[Document]):
                 document.sent[target] = version
         if self._read_model:
             self._changed[order_id] = document
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is after it was stored, so that it compares equal with itself: lists, not tuples."""
+    return msgspec.to_builtins(list(value) if isinstance(value, tuple) else value)

@@ -20,7 +20,8 @@ class OrderState(Struct, array_like=True):
     """One order. ``skipped`` holds (parcel or "", target) of moves that may be caught up on.
 
     ``first_parcel`` is the one parcel named so far, ``before`` where the order stood before that; both only matter
-    until a second parcel is named. ``parcels`` is None while the order is one unit.
+    until a second parcel is named. ``parcels`` is None while the order is one unit. ``merged_into``: the order that
+    takes its place; ``merge_wanted``: the one that will, as soon as this one is known.
     """
 
     stage: str | None = None
@@ -43,6 +44,8 @@ class OrderState(Struct, array_like=True):
     before: Parcel | None = None
     began: Parcel | None = None
     parcels: dict[str, Parcel] | None = None
+    merged_into: str = ""
+    merge_wanted: str = ""
 
 
 class Fact(Struct, frozen=True, gc=False):
@@ -128,10 +131,36 @@ class OrderClosed(Fact, frozen=True, gc=False):
     """An order reached a terminal stage."""
 
 
+class MergeWanted(Struct, frozen=True, gc=False):
+    """Somebody found that ``into`` takes the place of an order; whether it does is for the truth to decide."""
+
+    order_id: str
+    into: str
+    event: Any
+
+
+class Merged(Fact, frozen=True, gc=False):
+    """``into`` takes the place of an order; the move that ends it follows."""
+
+    into: str
+
+
+class MergeRefused(Fact, frozen=True, gc=False):
+    """``into`` cannot take the place of an order; ``why``: ``shipped``, ``ended``, ``merged_elsewhere``."""
+
+    into: str
+    why: str
+
+
 class OrderForgotten(Struct, frozen=True, gc=False):
     """The retention of an order has passed: its state is gone."""
 
     order_id: str
+
+
+def end_reason(order: OrderState) -> str:
+    """Why an order ended that entered a stage that cancels."""
+    return "merged" if order.merged_into else "cancelled"
 
 
 class EventApplied(Fact, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from events.model import (
     OrderChanged,
     OrderCreated,
     OrderEvent,
+    OrderMerged,
     OrderSplit,
     OrderStage,
     PaymentFailed,
@@ -24,6 +25,9 @@ from operators.orders.order_state import (
     EventApplied,
     FieldsChanged,
     IllegalMove,
+    Merged,
+    MergeRefused,
+    MergeWanted,
     OrderClosed,
     OrderForgotten,
     OrderOpened,
@@ -56,6 +60,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         self._rules = settings.status.systems
         self._retention = int(settings.flow.closed_retention)
         self._hash_key = context.environment.hash_key
+        self._merged_stage = settings.fallback.merged_stage
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -69,6 +74,8 @@ class OrderTruth(StatefulComponent[OrderState]):
             OrderStage: self.on_stage,
             OrderChanged: self.on_changed,
             OrderSplit: self.on_split,
+            OrderMerged: self.on_merged,
+            MergeWanted: self.on_merge_wanted,
             PaymentSucceeded: self.on_payment,
             PaymentFailed: self.on_refused,
             WaybillPrinted: self.on_printed,
@@ -90,6 +97,8 @@ class OrderTruth(StatefulComponent[OrderState]):
         self._printed = wanted(Printed)
         self._scanned = wanted(Scanned)
         self._closed = wanted(OrderClosed)
+        self._merged = wanted(Merged)
+        self._merge_refused = wanted(MergeRefused)
         self._forgotten = wanted(OrderForgotten)
         self._applied = wanted(EventApplied)
 
@@ -102,6 +111,9 @@ class OrderTruth(StatefulComponent[OrderState]):
             if self._opened:
                 tell(self._opened, OrderOpened(event.order_id, order, event), at)
         self._move(event.order_id, order, None, self._machine.initial, event, at)
+        if order.merge_wanted and order.stage is not None:
+            into, order.merge_wanted = order.merge_wanted, ""
+            self._merge(event.order_id, order, into, event, at)
         self._done(order, event, at)
 
     def on_stage(self, event: OrderStage, at: int) -> None:
@@ -139,6 +151,18 @@ class OrderTruth(StatefulComponent[OrderState]):
                 order.before = _where(order)
             self._add_parcels(event.order_id, order, new, _where(order), event, at)
         self._done(order, event, at)
+
+    def on_merged(self, event: OrderMerged, at: int) -> None:
+        """A system says that another order takes this one's place."""
+        order = self._order(event.order_id, at)
+        self._merge(event.order_id, order, event.merged_into, event, at)
+        self._done(order, event, at)
+
+    def on_merge_wanted(self, fact: MergeWanted, at: int) -> None:
+        """A component found that out."""
+        order = self._order(fact.order_id, at)
+        self._merge(fact.order_id, order, fact.into, fact.event, at)
+        self._done(order, fact.event, at)
 
     def on_payment(self, event: PaymentSucceeded, at: int) -> None:
         """Money arrived."""
@@ -247,6 +271,29 @@ class OrderTruth(StatefulComponent[OrderState]):
             self._catch_up(order_id, order, event, at)
         elif verdict is not Verdict.REPEATED:
             self._refuse(order_id, order, parcel, target, verdict, event, at)
+
+    def _merge(self, order_id: str, order: OrderState, into: str, event: Event, at: int) -> None:
+        """Let another order take the place of one that has neither left nor ended."""
+        if order.stage is None:
+            order.merge_wanted = order.merge_wanted or into
+            return
+        if into in (order_id, order.merged_into):
+            return
+        why = self._why_not_merged(order)
+        if why:
+            tell(self._merge_refused, MergeRefused(order_id, order, event, into, why), at)
+            return
+        order.merged_into = into
+        tell(self._merged, Merged(order_id, order, event, into), at)
+        self._move(order_id, order, None, self._merged_stage, event, at)
+
+    def _why_not_merged(self, order: OrderState) -> str:
+        units = [unit.stage for unit in (order.parcels or {}).values()]
+        if order.merged_into:
+            return "merged_elsewhere"
+        if any(stage is not None and self._machine.stages[stage].shipped for stage in (order.stage, *units)):
+            return "shipped"
+        return "ended" if self._machine.is_terminal(order.stage) else ""
 
     def _move_all(self, order_id: str, order: OrderState, target: str, event: Event, at: int) -> Verdict:
         """Move every parcel for which that is allowed; when none can, the order's stage says what the move is."""

@@ -12,7 +12,10 @@ from events.currency import Currency
 
 Kind = Literal["text", "money", "time", "integer", "currency", "texts", "items", "table"]
 
-EVENTS: dict[str, type[model.Event]] = {model.type_name(event): event for event in model.EVENT_TYPES}
+# The counts of the intake are about platforms' records, not in them.
+EVENTS: dict[str, type[model.Event]] = {
+    model.type_name(event): event for event in model.EVENT_TYPES if event is not model.ContractCounted
+}
 
 _KINDS: tuple[tuple[Any, Kind], ...] = (
     (model.Money, "money"),

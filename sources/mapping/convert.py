@@ -14,9 +14,11 @@ from typing import BinaryIO
 
 import msgspec
 
+from config.settings import IntakeContract
 from events.model import Event
 from events.records import DeadLetterRecord
 from sources.mapping.assign import Assigned, assign, first_of_each_place
+from sources.mapping.contract_file import NAME, FileCounts
 from sources.mapping.errors import MappingError
 from sources.mapping.joins import Joins
 from sources.mapping.paths import Scope
@@ -42,12 +44,15 @@ class ConvertReport(msgspec.Struct, frozen=True):
     dead_letters_file: Path
 
 
-def convert(profile: Profile, inputs: Sequence[Path], output: Path) -> ConvertReport:
+def convert(
+    profile: Profile, inputs: Sequence[Path], output: Path, contract: IntakeContract | None = None
+) -> ConvertReport:
     """Convert files, and the files of folders, to ``output``.
 
     An ``output`` that ends in ``.ndjson`` is the events' file, with ``dead_letters.ndjson`` beside it; any other is a
     folder that gets ``events/<profile>-0.ndjson`` and ``dead_letters.ndjson``. Both files appear when complete.
-    Events are in order of time, those of one moment in the order of the input.
+    Events are in order of time, those of one moment in the order of the input. With ``contract`` the fields are counted
+    too, into ``contract.ndjson`` beside the dead letters.
 
     Raises ConversionError when the inputs as a whole do not fit.
     """
@@ -56,13 +61,16 @@ def convert(profile: Profile, inputs: Sequence[Path], output: Path) -> ConvertRe
     events_file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = [file.with_name(file.name + ".part") for file in (events_file, dead_file)]
     with unfinished[1].open("wb") as dead_stream:
-        conversion = _Conversion(profile, assigned, _DeadLetters(profile, dead_stream))
+        counts = None if contract is None else FileCounts(profile, contract)
+        conversion = _Conversion(profile, assigned, _DeadLetters(profile, dead_stream), counts)
         with _no_collector():
             conversion.run()
     with unfinished[0].open("wb") as stream:
         stream.writelines(conversion.events.in_order())
     unfinished[0].replace(events_file)
     unfinished[1].replace(dead_file)
+    if counts is not None:
+        counts.write(dead_file.with_name(NAME))
     return conversion.report(events_file, dead_file)
 
 
@@ -153,11 +161,14 @@ class _DeadLetters:
 class _Conversion:
     """One run: first what records refer to, then the records."""
 
-    def __init__(self, profile: Profile, assigned: Assigned, dead: _DeadLetters) -> None:
+    def __init__(
+        self, profile: Profile, assigned: Assigned, dead: _DeadLetters, counts: FileCounts | None = None
+    ) -> None:
         self.events = _Events()
         self._profile = profile
         self._assigned = assigned
         self._dead = dead
+        self._counts = counts
         self._joins = Joins(profile)
         self._rules = {name: RecordRules(profile, self._joins, name) for name in profile.inputs}
         self._records = 0
@@ -225,12 +236,16 @@ class _Conversion:
                     self._joins.learn(name, Scope(row.record, row.line, row.key))
 
     def _map(self, name: str, rules: RecordRules, path: Path, row: Row) -> None:
+        counts = None if self._counts is None else self._counts.of(name, path, row.position)
         if row.record is None:
+            if counts is not None:
+                counts.refused("(row)", "bad_row")
             remedy = "correct the record in the source file, or the input's format in the profile"
             self._dead.add(name, path, row, "", MappingError("bad_row", "(row)", row.defect, remedy))
             return
 
-        outcomes = rules.outcomes(Scope(row.record, row.line, row.key))
+        scope = Scope(row.record, row.line, row.key)
+        outcomes = rules.outcomes(scope) if counts is None else counts.outcomes(scope, rules)
         self._ignored += not outcomes
         for outcome in outcomes:
             error = outcome.error

@@ -13,6 +13,7 @@ import msgspec
 
 from events.model import Event
 from sources.mapping.assign import assign
+from sources.mapping.contract import ContractCounts
 from sources.mapping.errors import ConversionError, MappingError
 from sources.mapping.joins import Joins
 from sources.mapping.paths import Scope, decode_json, parse
@@ -79,24 +80,27 @@ class Mapper:
             raise ConversionError(f"profile {profile.name!r} maps no messages, only CSV files; {remedy}")
         self._steps = [([str(step) for step in parse(path)], keyed, kinds) for (path, keyed), kinds in places.items()]
 
-    def map(self, message: bytes, arrival: int | None = None) -> Mapped:
+    def map(self, message: bytes, arrival: int | None = None, counts: ContractCounts | None = None) -> Mapped:
         """The events of a message in order of time, and what could not be mapped. Never raises, whatever it holds.
 
         ``arrival``: when the message came in, epoch ms, for events of which the platform tells no time.
+        ``counts`` gets what the message looked like.
         """
         mapped = Mapped([], [])
-        defect = self._map(message.removeprefix(_BOM).strip(), arrival, mapped)
+        defect = self._map(message.removeprefix(_BOM).strip(), arrival, mapped, counts)
         if defect:
+            if counts is not None:
+                counts.refused("(message)", "bad_row")
             remedy = "check that this is what the platform sends, and the inputs of the profile"
             mapped.refusals.append(Refusal("bad_row", "(message)", defect, remedy))
         if len(mapped.events) > 1:
             mapped.events.sort(key=_TIME)
         return mapped
 
-    def _map(self, text: bytes, arrival: int | None, mapped: Mapped) -> str:
+    def _map(self, text: bytes, arrival: int | None, mapped: Mapped, counts: ContractCounts | None) -> str:
         """Map a message; what is wrong with it as a whole, or an empty text."""
         if self._forms and text[:1] not in (b"{", b"["):
-            return self._form(text, arrival, mapped)
+            return self._form(text, arrival, mapped, counts)
         try:
             document = decode_json(text)
         except _UNREADABLE as error:
@@ -104,20 +108,20 @@ class Mapper:
         known = False
         for steps, keyed, kinds in self._steps:
             if type(document) is dict and not steps and not keyed:
-                known = _of_kind(Scope(document, 1), kinds, arrival, mapped) or known
+                known = _of_kind(Scope(document, 1), kinds, arrival, mapped, counts) or known
                 continue
             if steps and not (type(document) is dict and steps[0] in document):
                 continue
             for key, record, line in _records(document, steps, keyed=keyed):
                 if isinstance(record, dict):
-                    known = _of_kind(Scope(record, line, key), kinds, arrival, mapped) or known
+                    known = _of_kind(Scope(record, line, key), kinds, arrival, mapped, counts) or known
         return "" if known else _UNKNOWN
 
-    def _form(self, text: bytes, arrival: int | None, mapped: Mapped) -> str:
+    def _form(self, text: bytes, arrival: int | None, mapped: Mapped, counts: ContractCounts | None) -> str:
         defect = ""
         for spec, kinds in self._forms:
             (row,) = rows_of(text, spec)
-            if row.record is not None and _of_kind(Scope(row.record, 1), kinds, arrival, mapped):
+            if row.record is not None and _of_kind(Scope(row.record, 1), kinds, arrival, mapped, counts):
                 return ""
             defect = row.defect
         return defect or _UNKNOWN
@@ -138,13 +142,16 @@ def _records(document: Any, steps: list[str], *, keyed: bool) -> Iterator[tuple[
         yield None, document, 1
 
 
-def _of_kind(scope: Scope, kinds: list[_Kind], arrival: int | None, mapped: Mapped) -> bool:
+def _of_kind(
+    scope: Scope, kinds: list[_Kind], arrival: int | None, mapped: Mapped, counts: ContractCounts | None
+) -> bool:
     """Map a record by the first input that has its fields; False when none has."""
     for fields, rules in kinds:
         if fields <= scope.record.keys():
             if arrival is not None:
                 scope.arrival = arrival
-            for outcome in rules.outcomes(scope):
+            outcomes = rules.outcomes(scope) if counts is None else counts.outcomes(scope, rules)
+            for outcome in outcomes:
                 if outcome.event is not None:
                     mapped.events.append(outcome.event)
                 elif outcome.error is not None:

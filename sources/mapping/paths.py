@@ -35,6 +35,8 @@ class Scope:
     digits = 2
     currency = ""
     sets: dict[str, tuple[str, ...]] | None = None
+    # Where somebody counts them: rule, field without a value, and whether the rule gave no event for it.
+    unfilled: list[tuple[Any, str, bool]] | None = None
 
     def __init__(self, record: dict[str, Any], line: int, key: str | None = None) -> None:
         self.record = record

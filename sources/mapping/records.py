@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from events.model import Event
 from sources.mapping.compiler import Check, Compiler
+from sources.mapping.contract_fields import asked_for, word_of
 from sources.mapping.errors import MappingError
 from sources.mapping.joins import Joins, id_text
 from sources.mapping.paths import Getter, Scope
@@ -43,6 +44,10 @@ class RecordRules:
             compiler.condition(ignore.when) for ignore in profile.ignore if ignore.input == input_name
         ]
         self._candidates = _candidates(specs, self.rules, compiler)
+        conditions = [rule.when for rule in specs] + [rule.when for rule in profile.ignore if rule.input == input_name]
+        self.present = [(path, compiler.getter(path)) for path in asked_for(conditions)]
+        self.asked_for = frozenset(path for path, _ in self.present)
+        self.word = word_of(conditions)
 
     def __bool__(self) -> bool:
         return bool(self.rules or self._ignore)
@@ -68,6 +73,8 @@ def _add_of_rule(rule: CompiledRule, scope: Scope, found: list[Outcome]) -> None
             except MappingError as error:
                 if not (rule.optional and error.reason == "missing_value"):
                     found.append(Outcome(rule, None, error))
+                elif scope.unfilled is not None:
+                    scope.unfilled.append((rule, error.field, True))
     except MappingError as error:
         found.append(Outcome(rule, None, error))
 

@@ -10,6 +10,7 @@ from events.model import Event
 from sources.mapping.canonical import EVENTS, Target, targets_of, targets_of_rule
 from sources.mapping.cleaning import cleaner
 from sources.mapping.compiler import Compiler
+from sources.mapping.contract_fields import labels_of
 from sources.mapping.errors import MappingError, bad_value
 from sources.mapping.joins import Joins
 from sources.mapping.paths import Scope
@@ -41,6 +42,7 @@ class CompiledRule:
         self._fields = compiler.fields(fields, targets)
         self._origins = {name: _origin(field) for name, field in rule.fields.items()}
         self._never_filled = {name for name, _, _ in self._fields}
+        self.labels, self.watched = labels_of({name: rule.fields[name] for name, _, _ in self._fields})
         self.used = False
         self._clean = cleaner(profile.clean, rule.type, frozenset(rule.fields))
 
@@ -79,7 +81,7 @@ class CompiledRule:
         told = scope.told
         if told:
             told.clear()
-        name = "currency"
+        name, unfilled = "currency", scope.unfilled
         try:
             self._take_currency(values, scope)
             for name, fill, required in self._fields:
@@ -87,6 +89,8 @@ class CompiledRule:
                 if value is None:
                     if required:
                         raise self._missing(name)
+                    if unfilled is not None:
+                        unfilled.append((self, name, False))
                     continue
                 values[name] = value
                 if told:

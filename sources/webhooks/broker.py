@@ -175,6 +175,7 @@ def _options(settings: KafkaSettings, intake: IntakeSettings) -> dict[str, Any]:
         **_DEFAULTS,
         **client_options(settings),
         "enable.idempotence": True,
+        "max.in.flight.requests.per.connection": 1,  # see sinks/kafka.py: more can lose records unnoticed
         "acks": "all",
         "message.timeout.ms": int(intake.acknowledge_within),
         "queue.buffering.max.messages": intake.queue,

@@ -1,6 +1,7 @@
 """The mapping of raw records, batch by batch: read, map, write, and only then commit."""
 
 import base64
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
@@ -8,9 +9,11 @@ from typing import Protocol, cast
 from confluent_kafka import Message
 from msgspec import Struct
 
-from events.model import Event, type_name
+from events.model import ContractCounted, Event, type_name
 from events.records import DeadLetterRecord
+from sources.mapping.contract import ContractCounts
 from sources.mapping.mapper import Refusal
+from sources.webhooks.contract_slices import ContractSlices
 from sources.webhooks.counting import Counting
 from sources.webhooks.raw import raw_delivery
 from sources.webhooks.raw_reading import RawReading
@@ -62,8 +65,12 @@ class MapRun:
         target: Target,
         counts: Counting,
         stopping: Callable[[], bool],
+        slices: ContractSlices | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """``mappers``: raw topic -> its route's mapper."""
+        """``mappers``: raw topic -> its route's mapper. ``slices``: count what the records look like."""
+        self._slices = slices
+        self._clock = clock
         self._reading = reading
         self._mappers = mappers
         self._target = target
@@ -77,16 +84,24 @@ class MapRun:
         """Map; raises SourceError when it cannot go on."""
         while not (self._stopping() or self._reading.finished):
             messages = self._reading.read(batch)
+            if self._slices is not None:
+                for place in self._reading.reassigned():
+                    self._slices.forget(place)
             for message in messages:
                 self._map(message)
-            if messages and not self._target.flush():
+            ended = self._end_slices() if not messages else 0
+            if (messages or ended) and not self._target.flush():
                 break
             self._reading.done()
         return MapSummary(self._records, dict(sorted(self._by_type.items())), dict(sorted(self._by_reason.items())))
 
     def _map(self, message: "Message[bytes, bytes]") -> None:
         route = self._mappers[message.topic() or ""]
-        mapped = route.mapper.map(message.value() or b"", raw_delivery(_headers(message), route.route))
+        delivery = raw_delivery(_headers(message), route.route)
+        counts = self._counted(message, route, pushed=delivery.origin != "poll")
+        mapped = route.mapper.map(message.value() or b"", delivery, counts)
+        if self._slices is not None and self._reading.is_again(message):
+            return
         self._records += 1
         for event in mapped.events:
             self._target.event(event)
@@ -98,6 +113,39 @@ class MapRun:
             self._target.dead_letter(letter)
             self._by_reason[letter.reason] += 1
             self._counts.add("orderpulse_intake_unmapped_total", route=route.route, reason=letter.reason)
+
+    def _counted(self, message: "Message[bytes, bytes]", route: RouteMapper, *, pushed: bool) -> ContractCounts | None:
+        """Where to count a record; the slice that it ends goes out before its events."""
+        if self._slices is None:
+            return None
+        place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+        stamp = max(message.timestamp()[1], 0)
+        counts, ended = self._slices.begin(place, offset, stamp, route.mapper.source)
+        if ended is not None:
+            self._tell(ended)
+        counts.begin(offset, stamp, pushed=pushed)
+        return counts
+
+    def _end_slices(self) -> int:
+        if self._slices is None:
+            return 0
+        ended = list(self._slices.overdue(int(self._clock() * 1000), self._reading.at_end))
+        for counted in ended:
+            self._tell(counted)
+        return len(ended)
+
+    def _tell(self, counted: ContractCounted) -> None:
+        self._target.event(counted)
+        self._counts.add("orderpulse_contract_records_total", counted.records, source=counted.source)
+        for field in counted.fields:
+            for deviation in field.deviations:
+                self._counts.add(
+                    "orderpulse_contract_deviations_total",
+                    deviation.count,
+                    source=counted.source,
+                    field=field.field,
+                    what=deviation.what,
+                )
 
 
 def _dead_letter(message: "Message[bytes, bytes]", refusals: list[Refusal]) -> DeadLetterRecord:

@@ -21,6 +21,11 @@ _DEFAULTS: dict[str, Any] = {
     "message.max.bytes": 100_000_000,  # the topic's limit decides
     "message.timeout.ms": 0,
 }
+_GUARANTEES: dict[str, Any] = {
+    "enable.idempotence": True,
+    "max.in.flight.requests.per.connection": 1,  # see sinks/kafka.py: more can lose records unnoticed
+    "acks": "all",
+}
 _REMEDY = (
     "make missing topics with `orderpulse topics create` or `orderpulse intake topics`, or mend the broker;"
     " then start again"
@@ -47,8 +52,8 @@ class PatientProducer:
         self._clock = clock
         self._failure: SourceError | None = None
         self.waiting: Waiting | None = None
-        options = {**_DEFAULTS, **client_options(settings), "enable.idempotence": True, "acks": "all"}
-        self._producer = Producer({**options, "client.id": client_id}, logger=log)
+        options = {**_DEFAULTS, **client_options(settings), **_GUARANTEES, "client.id": client_id}
+        self._producer = Producer(options, logger=log)
 
     def produce(self, topic: str, key: str | bytes | None, value: bytes, headers: Headers) -> None:
         """Queue a record, and wait while the queue is full. Raises SourceError."""

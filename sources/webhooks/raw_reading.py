@@ -1,7 +1,7 @@
 """Raw records from Kafka: on and on as a member of a group, or once again over a span of time."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Protocol
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
@@ -22,6 +22,9 @@ _DEFAULTS: dict[str, Any] = {
 log: Final = logging.getLogger("orderpulse.intake.map")
 
 
+Place = tuple[str, int]
+
+
 class RawReading(Protocol):
     """Hands raw records over, and is told when they are dealt with."""
 
@@ -38,6 +41,18 @@ class RawReading(Protocol):
         """All that was handed over is dealt with. Raises SourceError."""
         ...
 
+    def is_again(self, message: Message) -> bool:
+        """Whether a record was dealt with before, and is handed over to be counted alone."""
+        ...
+
+    def at_end(self, place: Place) -> bool:
+        """Whether the broker confirms that everything in a partition has been handed over."""
+        ...
+
+    def reassigned(self) -> Collection[Place]:
+        """The partitions that came or went since this was last asked."""
+        ...
+
     def close(self) -> None:
         """Let go of the broker."""
         ...
@@ -48,18 +63,39 @@ class GroupReading:
 
     finished = False
 
-    def __init__(self, settings: KafkaSettings, group: str, topics: Collection[str]) -> None:
-        """Raises SourceError when the broker does not answer or lacks a topic."""
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group: str,
+        topics: Collection[str],
+        reread_from: Callable[[Place], int | None] | None = None,
+    ) -> None:
+        """Raises SourceError when the broker does not answer or lacks a topic.
+
+        ``reread_from``: the offset from which records of a partition are wanted again after a restart, if any; the
+        commits carry it.
+        """
         options = {**client_options(settings), **_DEFAULTS, "group.id": group, "auto.offset.reset": "earliest"}
         options["partition.assignment.strategy"] = "cooperative-sticky"
         self._consumer = Consumer(options, logger=log)
         _require(self._consumer, settings, topics)
         self._dirty = False
-        self._consumer.subscribe(sorted(topics))
+        self._reread_from = reread_from
+        self._next: dict[Place, int] = {}
+        self._known: dict[Place, int] = {}
+        self._reassigned: set[Place] = set()
+        if reread_from is None:
+            self._consumer.subscribe(sorted(topics))
+        else:
+            self._consumer.subscribe(sorted(topics), on_assign=self._assigned, on_revoke=self._revoked)
 
     def read(self, most: int) -> Sequence[Message]:
         messages = _read(self._consumer, most)
         self._dirty = self._dirty or bool(messages)
+        if self._reread_from is not None:
+            for message in messages:
+                place, offset = _place(message)
+                self._next[place] = offset + 1
         return messages
 
     def done(self) -> None:
@@ -67,13 +103,70 @@ class GroupReading:
         if not self._dirty:
             return
         try:
-            self._consumer.commit(asynchronous=False)
+            if self._reread_from is None:
+                self._consumer.commit(asynchronous=False)
+            else:
+                self._consumer.commit(offsets=self._places(), asynchronous=False)
         except KafkaException as error:
             log.warning("not committed, so raw records may be mapped twice: %s", error.args[0].str())
         self._dirty = False
 
+    def is_again(self, message: Message) -> bool:
+        place, offset = _place(message)
+        return offset < self._known.get(place, 0)
+
+    def at_end(self, place: Place) -> bool:
+        if place not in self._next:
+            return False
+        try:
+            end = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_SECONDS)[1]
+        except KafkaException:
+            return False
+        return self._next[place] >= end
+
+    def reassigned(self) -> Collection[Place]:
+        found, self._reassigned = self._reassigned, set()
+        return found
+
     def close(self) -> None:
         self._consumer.close()
+
+    def _places(self) -> list[TopicPartition]:
+        """How far each partition is, never behind what was committed before, with where its open slice began."""
+        assert self._reread_from is not None
+        return [
+            TopicPartition(
+                *place,
+                max(offset, self._known.get(place, 0)),
+                metadata="" if (start := self._reread_from(place)) is None else str(start),
+            )
+            for place, offset in self._next.items()
+        ]
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            committed = consumer.committed(partitions, timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            log.warning("counts of the open slice are lost: %s", error.args[0].str())
+            committed = []
+        starts = []
+        for at in committed:
+            if at.offset >= 0:
+                self._known[at.topic, at.partition] = at.offset
+                again = at.metadata or ""
+                starts.append(TopicPartition(at.topic, at.partition, int(again) if again.isdecimal() else at.offset))
+        found = {(at.topic, at.partition): at for at in starts}
+        self._moved(partitions)
+        consumer.incremental_assign([found.get((at.topic, at.partition), at) for at in partitions])
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._moved(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _moved(self, partitions: list[TopicPartition]) -> None:
+        for at in partitions:
+            self._reassigned.add((at.topic, at.partition))
+            self._next.pop((at.topic, at.partition), None)
 
 
 class SpanReading:
@@ -114,6 +207,17 @@ class SpanReading:
 
     def done(self) -> None:
         """Nothing to commit: the group that maps on and on stands where it stands."""
+
+    def is_again(self, message: Message) -> bool:
+        """All of them were, and all are mapped."""
+        del message
+        return False
+
+    def at_end(self, place: Place) -> bool:
+        return self._at[place] >= self._ends[place]
+
+    def reassigned(self) -> Collection[Place]:
+        return ()
 
     def close(self) -> None:
         self._consumer.close()
@@ -163,7 +267,7 @@ def _read(consumer: Consumer, most: int) -> list[Message]:
     return messages
 
 
-def _place(message: Message) -> tuple[tuple[str, int], int]:
+def _place(message: Message) -> tuple[Place, int]:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise RuntimeError("a record without a place came from Kafka")

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -26,6 +26,7 @@ class _Notification(msgspec.Struct):
 
 
 _OPENER: msgspec.json.Decoder[_Notification] = msgspec.json.Decoder(_Notification)
+_ENVELOPE: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
 def opened(body: bytes, key: bytes | None) -> bytes:
@@ -40,6 +41,16 @@ def opened(body: bytes, key: bytes | None) -> bytes:
     except UNREADABLE:
         return body
     return _opened(resource, key)
+
+
+def envelope(body: bytes) -> dict[str, Any]:
+    """What stands around an encrypted resource; nothing where there is none."""
+    if b'"ciphertext"' not in body:
+        return {}
+    try:
+        return _ENVELOPE.decode(body)
+    except UNREADABLE:
+        return {}
 
 
 def _opened(resource: _Resource, key: bytes | None) -> bytes:

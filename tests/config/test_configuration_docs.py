@@ -22,6 +22,8 @@ NAMES = {
     "status.systems.<system>": "<STATUS>",
     "detectors.resonance.seasons": "<season>",
     "detectors.resonance.playbook": "<signal>",
+    "detectors.silence.sources": "<source>",
+    "detectors.silence.jobs": "<job>",
     "intake.routes": "<route>",
     "intake.polls": "<poll>",
 }

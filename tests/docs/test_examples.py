@@ -49,7 +49,7 @@ def arguments(command: str) -> list[str]:
 def needs_a_broker(command: str) -> bool:
     """Whether a command talks to Kafka, or to a Redis that the page starts elsewhere."""
     words = arguments(command)
-    if words[0] in ("topics", "status"):
+    if words[0] in ("topics", "status", "doctor"):
         return True
     reads_files = "--input" in words and words[words.index("--input") + 1] != "kafka"
     writes_files = "--output" in words and words[words.index("--output") + 1] != "kafka"

@@ -18,7 +18,7 @@ DEFAULTS = Path(__file__).resolve().parents[2] / "config" / "default.toml"
     [
         ("orders", {"order", "payment", "system", "logistics", "waybill"}),
         ("behaviour", {"behaviour"}),
-        ("actions", {"review", "alert"}),
+        ("actions", {"review", "alert", "contract", "job", "fallback", "buyer"}),
     ],
 )
 def test_a_topic_carries_its_families_of_events(topic: str, families: set[str]) -> None:
@@ -54,7 +54,7 @@ def test_names_on_the_wire_are_unique() -> None:
 
 
 def test_every_record_but_the_read_model_has_a_topic() -> None:
-    written: set[type[Struct]] = {*records.Record.__args__} - {records.OrderSnapshot}
+    written: set[type[Struct]] = {*records.Record.__args__} - {records.OrderSnapshot, records.SourceHealth}
     assert {output.record for output in OUTPUTS} == written
 
 

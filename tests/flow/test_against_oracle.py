@@ -11,15 +11,16 @@ from hypothesis import given
 from config.loader import load_settings
 from config.settings import Settings
 from dataflows.memory import MemoryDriver
-from dataflows.run import RunPlan, environment_of, open_reader
+from dataflows.run import RunPlan, environment_of, open_input
 from events.records import HoldRecord, Record
 from operators.topology import topology
+from sources.clock import SteadyClock
 from sources.mapping.convert import convert
 from sources.mapping.loading import load_profile
 from sources.simulation.plan import SimulationPlan
 from sources.simulator import write
 from tests.oracle import AppliedEvent, ExpectedHold, ExpectedStep, expected_alerts, expected_holds
-from tests.oracle.generate import logs
+from tests.oracle.generate import logs, sharing_ids
 from tests.oracle.lateness import applied
 from tests.support.flow import NAMING, Log, holds, run, steps
 
@@ -72,9 +73,16 @@ def test_reminders_come_as_the_rules_say(drawn: Mapping[str, Log]) -> None:
     assert_equal(run(drawn, REMINDING), events, REMINDING, end)
 
 
+@given(LOGS)
+def test_orders_whose_events_share_ids_do_not_hinder_each_other(drawn: Mapping[str, Log]) -> None:
+    shared = sharing_ids(drawn)
+    events, _, end = applied(shared, SETTINGS.time)
+    assert_equal(run(shared, SETTINGS), events, SETTINGS, end)
+
+
 def run_files(directory: Path, settings: Settings) -> list[Record]:
     """All records of a run over a directory of logs."""
-    reader = open_reader(RunPlan(settings, [directory]))
+    reader = open_input(RunPlan(settings, [directory]), SteadyClock()).open()
     flow = MemoryDriver(topology(environment_of(settings, read_model=False)), reader.partitions)
     records: list[Record] = []
     while not reader.finished:

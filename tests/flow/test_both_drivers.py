@@ -19,7 +19,7 @@ from events.topics import OUTPUTS
 from operators.topology import topology
 from sinks.encoding import ENCODER
 from sinks.metrics import Metrics
-from sources.files import FileReader
+from sources.files import FileInput
 from sources.simulator import SimulationPlan, write
 from tests.flow.test_properties import LOGS, by_entity
 from tests.operators.timeline import at, event, of_kind, say
@@ -42,7 +42,7 @@ def written(logs: Mapping[str, Log], directory: Path) -> Path:
 
 def in_memory(directory: Path, until: int | None = None) -> list[Record]:
     """All records of the in-memory driver over the files, read as the flow reads them."""
-    reader = FileReader([directory])
+    reader = FileInput([directory]).open()
     flow = MemoryDriver(topology(environment_of(SETTINGS, read_model=False)), reader.partitions, until=until)
     records: list[Record] = []
     while not reader.finished:

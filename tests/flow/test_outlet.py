@@ -1,19 +1,19 @@
-"""The outlet counts what it hands to the sinks, and what they refuse."""
+"""The outlet counts what it hands to the sinks and what they refuse, and knows how far they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from dataflows.outlet import Outlet
 from events.records import Record
 from sinks.metrics import Metrics
-from sinks.sink import SinkError
+from sinks.sink import Sink, SinkError, Waiting
 from tests.sinks.samples import DEAD_LETTER, DIFF, EVERY_KIND, HOLD, alert
 
 DOWN = SinkError("Kafka at broker:9092", "no answer", "check that the broker is up")
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what it gets."""
 
     def __init__(self) -> None:
@@ -25,6 +25,34 @@ class Kept:
     def flush(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Log(Kept):
+    """A sink with a place, that says in which order it was told things."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.resumed: Mapping[str, int] | None = None
+        self._name = name
+
+    def write(self, records: Sequence[Record]) -> None:
+        super().write(records)
+        self.told.append("write")
+
+    def flush(self) -> None:
+        self.told.append("flush")
+
+    def positions(self) -> dict[str, int]:
+        self.told.append("positions")
+        return {self._name: len(self.records)}
+
+    def resume(self, positions: Mapping[str, int]) -> None:
+        self.told.append("resume")
+        self.resumed = positions
+
+    def passed(self, watermark_ms: int) -> None:
+        self.told.append(f"passed {watermark_ms}")
 
 
 class Broken(Kept):
@@ -90,3 +118,61 @@ def test_a_write_is_timed_by_sink() -> None:
     metrics = Metrics()
     Outlet([Kept()], metrics).write([alert()])
     assert value(metrics, 'orderpulse_sink_write_seconds_count{sink="Kept"}') == 1
+
+
+def test_what_was_written_is_acknowledged_before_a_place_is_asked_for() -> None:
+    first, second = Log("alerts/0"), Log("alerts.ndjson")
+    outlet = Outlet([first, second], Metrics())
+    outlet.write([alert()])
+    assert outlet.settle() == {"alerts/0": 1, "alerts.ndjson": 1}
+    assert first.told == second.told == ["write", "flush", "positions"]
+
+
+def test_many_key_groups_ask_for_the_places_and_the_sinks_are_asked_once() -> None:
+    sink = Log("alerts/0")
+    outlet = Outlet([sink], Metrics())
+    outlet.write([alert()])
+    first = outlet.settle()
+    assert outlet.settle() == first
+    outlet.write([alert()])
+    assert outlet.settle() == {"alerts/0": 2}
+    assert sink.told == ["write", "flush", "positions"] * 2
+
+
+def test_a_run_that_goes_on_tells_the_sinks_where_the_last_snapshot_stood_once_and_before_the_first_record() -> None:
+    sink = Log("alerts/0")
+    outlet = Outlet([sink], Metrics())
+    outlet.first = {"alerts/0": 0}
+    for _ in range(2):
+        outlet.begin(lambda: {"alerts/0": 7})
+        outlet.write([alert()])
+    assert sink.resumed == {"alerts/0": 7}
+    assert sink.told == ["resume", "write", "write"]
+
+
+def test_a_run_that_was_killed_before_its_first_snapshot_goes_on_from_where_the_sinks_stood_at_first() -> None:
+    sink = Log("alerts/0")
+    outlet = Outlet([sink], Metrics())
+    outlet.first = {"alerts/0": 3}
+    outlet.begin(lambda: None)
+    assert sink.resumed == {"alerts/0": 3}
+
+
+def test_a_run_without_a_recovery_store_reads_nothing_back() -> None:
+    sink = Log("alerts/0")
+    Outlet([sink], Metrics()).begin(lambda: None)
+    assert sink.told == []
+
+
+def test_the_sinks_hear_how_far_everything_was_handed_over() -> None:
+    sink, marks = Log("alerts/0"), list[int]()
+    Outlet([sink], Metrics(), marks.append).mark(1_000)
+    assert sink.told == ["passed 1000"]
+    assert marks == [1_000]
+
+
+def test_sinks_that_wait_are_named_with_the_reason() -> None:
+    class Full(Kept):
+        waiting = Waiting(since_ms=5, reason="the disk is full")
+
+    assert Outlet([Kept(), Full()], Metrics()).waiting() == {"Full": (5, "the disk is full")}

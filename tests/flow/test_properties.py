@@ -107,6 +107,27 @@ def test_the_number_of_key_groups_does_not_matter(chosen: Logs, groups: int, cha
     assert_same(fed(driver(SETTINGS, chosen, groups), portions(chosen, chance), chance), expected)
 
 
+@given(LOGS, st.sampled_from((0, 1, 2, 3, 10, 1_000_000)), st.sampled_from((1, 8)), CHANCE)
+def test_how_many_keys_are_kept_as_objects_does_not_matter(
+    chosen: Logs, live_cells: int, groups: int, chance: Random
+) -> None:
+    expected = run(chosen, SETTINGS)
+    flow = driver(SETTINGS, chosen, groups, live_cells=live_cells)
+    assert_same(fed(flow, portions(chosen, chance), chance), expected)
+
+
+@given(LOGS, st.sampled_from((1, 3, 1_000_000)), CHANCE)
+def test_laying_the_state_to_rest_at_any_moment_does_not_matter(chosen: Logs, live_cells: int, chance: Random) -> None:
+    expected = run(chosen, SETTINGS)
+    flow = driver(SETTINGS, chosen, live_cells=live_cells)
+    records: list[Record] = []
+    for part in portions(chosen, chance):
+        records += flow.feed(part)
+        for group in chance.choices([group for groups in flow.groups.values() for group in groups], k=10):
+            group.changes()
+    assert_same(records, expected)
+
+
 @given(EVENTS, CHANCE)
 def test_the_order_within_the_allowed_out_of_orderness_does_not_matter(told: list[AnyEvent], chance: Random) -> None:
     def log(key: Mapping[str, int]) -> Log:

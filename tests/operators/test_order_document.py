@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
+from dataflows.memory import MemoryDriver
 from events.records import DiffRecord, FieldChange, OrderSnapshot, Record, VersionRecord
+from operators.heart.component import Environment
 from operators.orders.targets import compare
-from tests.operators.timeline import SETTINGS, at, clock, of_kind, play, settings
+from operators.topology import topology
+from tests.operators.timeline import SETTINGS, at, clock, event, of_kind, play, settings
+from tests.support.flow import batch
 
 CREATED = (
     "10:00 created customer=C amount=9900 phone=13800001234 recipient=王小明 address=home items=shoe,hat "
@@ -183,3 +187,12 @@ def test_what_nobody_wants_is_not_written() -> None:
     assert of_kind(VersionRecord, records) == []
     assert of_kind(DiffRecord, records) == []
     assert len(of_kind(OrderSnapshot, records)) == 1
+
+
+def test_the_same_items_again_are_no_change_whether_or_not_the_order_has_rested_meanwhile() -> None:
+    plan = topology(Environment(SETTINGS, 1))
+    before, after = MemoryDriver(plan, ["day"]), MemoryDriver(plan, ["day"])
+    before.feed(batch("day", [(event("10:00 created items=a"), None), (event("10:01 created X", 1), None)]))
+    after.restore(before.snapshot())
+    records = after.feed(batch("day", [(event("10:02 changed items=a", 2), None)], 2, finished=True))
+    assert [version.event_id for version in of_kind(VersionRecord, records)] == ["0001"]

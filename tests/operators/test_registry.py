@@ -1,12 +1,16 @@
 """The registry: every component, whatever it does, keeps the same promises."""
 
+from collections import defaultdict
+from typing import Any
+
 import msgspec
 import pytest
 
 from dataflows.memory import MemoryDriver
-from operators.heart.component import Component, Environment
+from operators.heart.component import Component, Environment, StatefulComponent
 from operators.heart.inputs import GroupInput
-from operators.heart.key_group import GroupSnapshot, KeyGroup, SnapshotError
+from operators.heart.key_group import KeyGroup
+from operators.heart.snapshots import GroupSnapshot, SnapshotError
 from operators.registry import COMPONENTS, components_of
 from operators.topology import STAGES, topology
 from tests.operators.test_texts import REMINDING, RICH
@@ -22,6 +26,7 @@ QUIET = settings(
     card_burst=OFF,
     merge_candidate=OFF,
     resonance=OFF,
+    contract=OFF,
     versions=OFF,
     diffs=OFF,
 )
@@ -73,6 +78,7 @@ def test_what_is_not_wanted_is_not_built() -> None:
         ("illegal_transition", {"illegal_transition"}),
         ("card_burst", {"card_burst", "key_uses"}),
         ("merge_candidate", {"merge_candidate"}),
+        ("contract", {"contract"}),
         ("resonance", {"resonance", "order_signals", "customer_signals", "warehouse_prints"}),
     ],
 )
@@ -95,17 +101,30 @@ def test_a_snapshot_restored_is_the_same_snapshot() -> None:
             assert again == msgspec.msgpack.decode(stored.groups[stage][number], type=GroupSnapshot)
 
 
-def test_after_a_rich_morning_every_stateful_component_had_something_to_remember() -> None:
-    stored = after_a_rich_morning().snapshot()
-    empty = MemoryDriver(topology(EVERYTHING), ["day"]).snapshot()
-    remembered: set[str] = set()
-    for stage, groups in stored.groups.items():
-        for number, data in enumerate(groups):
-            parts = msgspec.msgpack.decode(data, type=GroupSnapshot).parts
-            before = msgspec.msgpack.decode(empty.groups[stage][number], type=GroupSnapshot).parts
-            remembered |= {name for name, part in parts.items() if part != before[name]}
-    stateless = {"key_uses", "customer_orders", "order_signals"}
-    assert remembered == {kind.name for kind in COMPONENTS} - stateless
+def states_in_the_course_of_a_day() -> dict[str, list[msgspec.Struct]]:
+    """By component: the states that it had after each event."""
+    flow = MemoryDriver(topology(EVERYTHING), ["day"])
+    found: dict[str, list[msgspec.Struct]] = defaultdict(list)
+    for number, text in enumerate(RICH):
+        flow.feed(batch("day", [(event(text, number), None)], number))
+        for groups in flow.groups.values():
+            for part in [part for group in groups for part in group._stateful]:
+                found[part.name] += part.states.values()
+    return found
+
+
+@pytest.fixture(scope="module")
+def states() -> dict[str, list[msgspec.Struct]]:
+    return states_in_the_course_of_a_day()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COMPONENTS if issubclass(kind, StatefulComponent)])
+def test_every_stateful_component_remembers_something_on_a_rich_day_and_it_rests_and_wakes_unchanged(
+    kind: type[StatefulComponent[Any]], states: dict[str, list[msgspec.Struct]]
+) -> None:
+    assert states[kind.name]
+    for state in states[kind.name]:
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=kind.state_type) == state
 
 
 def test_key_groups_share_no_state() -> None:
@@ -113,7 +132,7 @@ def test_key_groups_share_no_state() -> None:
     plan = topology(environment)
     first, second = plan.key_group("orders"), plan.key_group("orders")
     untouched = second.snapshot()
-    first.push(GroupInput("source/0", event("11:00 created").time, notes=()))
+    first.push(GroupInput(0, "source/0", event("11:00 created").time))
     first._buffer.append(event("10:00 created"))
     first.advance()
     assert second.snapshot() == untouched

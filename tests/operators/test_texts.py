@@ -19,6 +19,12 @@ LEVELS = {
     "card_burst": {"burst", "same_amount"},
     "merge_candidate": {"candidate"},
     "resonance": {"orange", "lock"},
+    "fallback_match": {"doubtful", "shipped"},
+    "silence": {"silent", "no_orders", "missed_period"},
+    "contract": {
+        *("vanished", "unparsable", "unknown_status", "decrypt_failed", "time_offset"),
+        *("new_field", "new_header", "scheme_changed"),
+    },
 }
 OF_THE_PLATFORM = {
     "dead_letters": {"share", "consecutive"},
@@ -27,7 +33,13 @@ OF_THE_PLATFORM = {
     "partition_left_out": {"left_out"},
     "component_waiting": {"waiting"},
 }
-REMINDING = settings(stage_timeout={"reminder_lead": "2m"}, order_timeout={"reminder_lead": "15m"})
+REMINDING = settings(
+    contract={"learning": 20},
+    stage_timeout={"reminder_lead": "2m"},
+    order_timeout={"reminder_lead": "15m"},
+    fallback={"enabled": True},
+    silence={"enabled": True, "history": 1, "expected": 3, "jobs": {"push": {"period": "15m"}}},
+)
 RICH = [
     "9:00 created Z customer=D category=fresh",
     "9:01 created Y customer=D",
@@ -35,6 +47,11 @@ RICH = [
     "9:03 paid Y",
     "9:04 created Y",
     "9:05 packed Y",
+    "9:06 beat - job=push",
+    "9:07 counted - seen=100 version=1",
+    "9:09 counted - lacking=20 unparsable=20 unknown_status=20 decrypt_failed=20 names=id,coupon",
+    "9:09:15 counted - time_offset=20 headers=x-nonce version=2",
+    "9:11 counted -",
     *(
         f"10:0{n} created O{n} customer=C address=home card=K ip=203.0.113.7 device=D phone=p amount=990"
         for n in range(6)
@@ -51,6 +68,13 @@ RICH = [
     "12:40 cancelled O0",
     "12:50 paid Z",
     "13:30 cancelled Z",
+    *(f"13:31 created F{n} source=fallback phone=1390000111{n} items=cherry" for n in range(2)),
+    *(f"13:32 moved F1 stage={stage}" for stage in ("paid", "queued", "accepted", "printed", "picked", "packed")),
+    "13:33 moved F1 stage=collected",
+    *(f"13:34 created M{n} phone=1390000111{n} items=cherry{',pear' * (1 - n)}" for n in range(2)),
+    "13:35 created N0 phone=13900001110",
+    "13:36 linked F0 main_order_id=N0",
+    "13:37 counted -",
 ]
 
 
@@ -94,7 +118,7 @@ def test_signals_and_reasons_have_names() -> None:
 @pytest.fixture(scope="module")
 def rich() -> list[AlertRecord]:
     """The steps of a day on which nearly everything goes wrong."""
-    return of_kind(AlertRecord, play(RICH, "+8d 14:00", REMINDING))
+    return of_kind(AlertRecord, play([*RICH, "+7d 9:30 created X"], "+8d 14:00", REMINDING))
 
 
 def test_the_rich_day_has_every_rule_and_level(rich: list[AlertRecord]) -> None:

@@ -1,59 +1,88 @@
-"""Timers: at most one per key, the earliest that was asked for."""
+"""Timers: every moment comes in the order of time, whenever it was asked for and however far ahead it lies."""
+
+from heapq import heappop
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.heart.timers import Due, Timers
+from tests.operators.timeline import table, told
+
+DAY = 86_400_000
+MOMENTS = st.one_of(st.integers(0, 1_000), st.integers(0, 10 * DAY))
+TIMERS = st.lists(st.tuples(MOMENTS, st.sampled_from("abc")), max_size=30)
 
 
-def fired(timers: Timers) -> list[Due]:
+def due_by(timers: Timers, time: int) -> list[Due]:
+    """Takes all timers up to a moment, as a key group does."""
+    timers.reach(time)
     found = []
-    while timers.heap:
-        if (timer := timers.pop()) is not None:
-            found.append(timer)
+    while timers.heap and timers.heap[0][0] <= time:
+        found.append(heappop(timers.heap))
     return found
 
 
-def test_timers_fire_by_time_then_key_then_component() -> None:
-    timers = Timers(2)
-    for slot, key, due in ((1, "b", 5), (0, "b", 5), (0, "a", 5), (0, "c", 3)):
-        timers.arm(slot, key, due)
-    assert fired(timers) == [(3, "c", 0), (5, "a", 0), (5, "b", 0), (5, "b", 1)]
+@given(TIMERS, st.lists(MOMENTS, max_size=5).map(sorted))
+def test_timers_come_by_time_then_key_however_time_goes_on(wanted: list[Due], steps: list[int]) -> None:
+    timers = Timers()
+    for due, key in wanted:
+        timers.schedule(due, key)
+    found = [timer for step in [*steps, 10 * DAY] for timer in due_by(timers, step)]
+    assert found == sorted(wanted)
 
 
-def test_an_earlier_moment_replaces_a_later_one() -> None:
-    timers = Timers(1)
-    timers.arm(0, "a", 9)
-    timers.arm(0, "a", 4)
-    assert fired(timers) == [(4, "a", 0)]
+@given(st.lists(st.tuples(MOMENTS, MOMENTS), max_size=20))
+def test_a_timer_that_is_set_while_time_goes_on_comes_in_its_turn(asked: list[tuple[int, int]]) -> None:
+    timers = Timers()
+    now, waiting = 0, []
+    for step, ahead in asked:
+        timers.schedule(now + ahead, "a")
+        waiting.append((now + ahead, "a"))
+        now += step
+        assert due_by(timers, now) == sorted(timer for timer in waiting if timer[0] <= now)
+        waiting = [timer for timer in waiting if timer[0] > now]
 
 
-def test_a_later_moment_does_not_replace_an_earlier_one() -> None:
-    timers = Timers(1)
-    timers.arm(0, "a", 4)
-    timers.arm(0, "a", 9)
-    assert fired(timers) == [(4, "a", 0)]
+def test_what_lies_far_ahead_is_not_sorted_in() -> None:
+    timers = Timers()
+    for hours in range(1, 100):
+        timers.schedule(hours * 3_600_000, "a")
+    timers.reach(3_600_000)
+    assert timers.heap == [(3_600_000, "a")]
 
 
-def test_a_timer_that_fired_can_be_armed_again() -> None:
-    timers = Timers(1)
-    timers.arm(0, "a", 4)
-    assert fired(timers) == [(4, "a", 0)]
-    timers.arm(0, "a", 9)
-    assert fired(timers) == [(9, "a", 0)]
+@pytest.mark.parametrize("due", [5, DAY])
+def test_a_timer_for_a_time_that_is_over_comes_at_once(due: int) -> None:
+    timers = Timers()
+    timers.reach(2 * DAY)
+    timers.schedule(due, "a")
+    assert timers.heap == [(due, "a")]
 
 
-def test_components_do_not_hear_each_other_s_timers() -> None:
-    timers = Timers(2)
-    timers.arm(0, "a", 4)
-    timers.arm(1, "a", 2)
-    assert fired(timers) == [(2, "a", 1), (4, "a", 0)]
+@given(TIMERS, TIMERS, MOMENTS)
+def test_a_restart_leaves_exactly_the_timers_it_is_given(before: list[Due], after: list[Due], reached: int) -> None:
+    timers = Timers()
+    for due, key in before:
+        timers.schedule(due, key)
+    timers.reach(reached)
+    timers.restart(after)
+    assert due_by(timers, 10 * DAY) == sorted(after)
 
 
-def test_a_snapshot_leaves_out_what_was_replaced() -> None:
-    timers = Timers(2)
-    timers.arm(0, "a", 9)
-    timers.arm(0, "a", 4)
-    timers.arm(1, "b", 7)
-    restored = Timers(2)
-    restored.arm(0, "other", 1)
-    restored.restore(timers.snapshot())
-    assert restored.heap == [(4, "a", 0), (7, "b", 1)]
-    assert restored.snapshot() == timers.snapshot()
+@table(
+    (
+        "each order is woken at its own deadline",
+        ["10:00 created A", "10:01 created B"],
+        "10:10",
+        ["10:05 opened breach", "10:06 opened breach B"],
+    ),
+    (
+        "a deadline that moved later does not wake an order for nothing that shows",
+        ["10:00 created", "10:04 paid", "10:34 queued"],
+        "10:40",
+        [],
+    ),
+)
+def test_orders_are_woken_when_their_time_has_come(lines: list[str], until: str, expected: list[str]) -> None:
+    assert told("stage_timeout", lines, until) == expected

@@ -57,7 +57,12 @@ _WORDS = {
     "chat": ("behaviour.chat", "crm"),
     "released": ("review.released", "risk"),
     "confirmed": ("review.confirmed", "risk"),
+    "merged": ("order.merged", "oms"),
+    "linked": ("fallback.linked", "console"),
+    "rejected": ("fallback.rejected", "console"),
     "acknowledged": ("alert.acknowledged", "console"),
+    "counted": ("contract.counted", "pay"),
+    "beat": ("job.heartbeat", "scheduler"),
 }
 _NAMES = {"customer": "customer_id", "warehouse": "warehouse_id", "parcel": "parcel_id", "ms": "duration_ms"}
 _OF_THE_EVENT = {"id", "source", "operator"}
@@ -115,6 +120,8 @@ def event(line: str, number: int = 0, day: str = DAY) -> AnyEvent:
     unit = plain[0] if plain else "A"
     if kind == "alert.acknowledged":
         fields = _acknowledgement(unit, fields, day)
+    elif kind == "contract.counted":
+        fields = _counts(fields, at(match[0], day))
     elif unit != "-":
         fields["order_id"], _, parcel = unit.partition("/")
         if parcel:
@@ -188,6 +195,33 @@ def _change(fields: dict[str, Any]) -> dict[str, Any]:
     about = {name: fields.pop(name) for name in [*fields] if name in _OF_THE_EVENT or name == "order_id"}
     by = fields.pop("by", None)
     return {**about, **({} if by is None else {"customer_id": by}), "fields": fields}
+
+
+def _counts(given: dict[str, Any], moment: int) -> dict[str, Any]:
+    """`counted - seen=20 lacking=5 names=id,coupon headers=x-nonce version=2` of one slice; all are of one field."""
+    seen = int(given.pop("seen", 20))
+    kinds = (("field", "names"), ("header", "headers"))
+    names = [(kind, name) for kind, word in kinds for name in str(given.pop(word, "id")).split(",")]
+    version = given.pop("version", None)
+    return {
+        "entity_type": "source",
+        "entity_id": "pay",
+        "partition": "raw/0",
+        "start": moment - 15_000,
+        "records": seen,
+        "fields": [
+            {
+                "field": "no",
+                "seen": seen,
+                "deviations": [
+                    {"what": what, "count": int(count), "position": 7, "since": moment}
+                    for what, count in sorted(given.items())
+                ],
+            }
+        ],
+        "names": [{"kind": kind, "name": name, "count": 1, "position": 7} for kind, name in names],
+        "traits": [{"name": "version", "value": str(version), "count": 1, "position": 7}] if version else [],
+    }
 
 
 def _acknowledgement(unit: str, fields: dict[str, Any], day: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tests.oracle.merges import merge_candidate
 from tests.oracle.model import AppliedEvent, Cause, ExpectedHold, ExpectedStep
 from tests.oracle.ordering import in_order
 from tests.oracle.resonances import resonance
+from tests.oracle.silence import silence
 from tests.oracle.transitions import illegal_transition
 
 __all__ = ["AppliedEvent", "Cause", "ExpectedHold", "ExpectedStep", "expected_alerts", "expected_holds"]
@@ -59,3 +60,5 @@ def _steps(
         yield from merge_candidate(histories, settings, end)
     if detectors.resonance.enabled:
         yield from resonance(events, histories, settings)
+    if detectors.silence.enabled:
+        yield from silence(events, histories, settings, end)

@@ -4,6 +4,7 @@ All strategies take the settings, so that times fall on multiples of the limits 
 millisecond beside them. Build a strategy once, outside the test function: that is what costs time.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
@@ -15,6 +16,7 @@ from config.settings import Settings
 from events.model import AlertAcknowledged, AnyEvent, LogisticsScan, OrderCreated, OrderStage, PaymentSucceeded
 from tests.oracle.generate_events import created, moves, signs
 from tests.oracle.model import AppliedEvent
+from tests.oracle.ordering import name_of, owner
 
 # 2026-05-31 23:00 in Shanghai: an hour before the peak season of the defaults begins.
 BASE = 1_780_239_600_000
@@ -49,6 +51,23 @@ def events(settings: Settings) -> SearchStrategy[list[AnyEvent]]:
         _fusses(signs(settings), brief, starts),
     )
     return _events(clusters, any_event, starts).filter(bool)
+
+
+def sharing_ids(partitions: Mapping[str, Sequence[tuple[bytes | AnyEvent, int | None]]]) -> dict[str, Log]:
+    """The same logs with ids that count the events of each owner: those of two orders have the same ids."""
+    ids: dict[tuple[str, ...], str] = {}
+    counts: Counter[tuple[str, ...]] = Counter()
+
+    def renamed(event: bytes | AnyEvent) -> bytes | AnyEvent:
+        if isinstance(event, bytes):
+            return event
+        name, whose = name_of(event), (*owner(event), event.source)
+        if name not in ids:
+            counts[whose] += 1
+            ids[name] = str(counts[whose])
+        return msgspec.structs.replace(event, id=ids[name])
+
+    return {name: [(renamed(event), arrival) for event, arrival in log] for name, log in partitions.items()}
 
 
 def moments(settings: Settings) -> SearchStrategy[int]:

@@ -4,13 +4,19 @@ from collections.abc import Iterable, Sequence
 
 from config.settings import Settings
 from events.model import (
+    AlertAcknowledged,
     AnyEvent,
+    Behaviour,
+    ContractCounted,
+    JobHeartbeat,
     LogisticsScan,
     OrderCreated,
     OrderSplit,
     OrderStage,
     PaymentFailed,
     PaymentSucceeded,
+    ReviewConfirmed,
+    ReviewReleased,
 )
 from tests.oracle.model import AppliedEvent
 
@@ -47,12 +53,34 @@ def rank(event: AnyEvent, stages: dict[str, int], scans: dict[str, str]) -> tupl
 
 
 def without_duplicates(events: Iterable[AppliedEvent]) -> list[AppliedEvent]:
-    """The first of all events with the same source and id."""
-    seen: set[tuple[str, str]] = set()
+    """The first of all events with the same name."""
+    seen: set[tuple[str, ...]] = set()
     first = []
     for applied in events:
-        name = applied.event.source, applied.event.id
+        name = name_of(applied.event)
         if name not in seen:
             seen.add(name)
             first.append(applied)
     return first
+
+
+def name_of(event: AnyEvent) -> tuple[str, ...]:
+    """What tells an event from every other: whose it is, its source, its id."""
+    return (*owner(event), event.source, event.id)
+
+
+def owner(event: AnyEvent) -> tuple[str, str]:
+    """Whose event it is; two events of different owners may share source and id."""
+    match event:
+        case Behaviour(order_id=None):
+            return "customer", str(event.customer_id)
+        case Behaviour():
+            return "signs of order", str(event.order_id)
+        case ReviewReleased() | ReviewConfirmed():
+            return "alerts of order", event.order_id
+        case AlertAcknowledged() | ContractCounted():
+            return f"alerts of {event.entity_type}", event.entity_id
+        case JobHeartbeat():
+            return "job", event.job
+        case _:
+            return "order", event.order_id

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import count
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -33,7 +34,7 @@ from events.model import (
 from tests.oracle import AppliedEvent, expected_alerts, expected_holds
 from tests.oracle.generate import event_sets, logs
 from tests.oracle.lateness import applied
-from tests.oracle.ordering import in_order
+from tests.oracle.ordering import in_order, name_of
 
 SETTINGS = load_settings()
 CHINA = timezone(timedelta(hours=8))
@@ -640,6 +641,13 @@ def test_events_of_one_millisecond_follow_the_chain_and_then_their_names() -> No
     )
 
 
+def test_two_orders_may_share_an_id_but_the_copy_of_one_counts_once() -> None:
+    first, second = (msgspec.structs.replace(created("10:00", order), id="1") for order in "AB")
+    chatted = msgspec.structs.replace(chat("10:01", ""), id="1", source=first.source)
+    ordered = in_order(on_time([first, second, chatted, first, chatted]), SETTINGS, at("10:01"))
+    assert [item.event for item in ordered] == [first, second, chatted]
+
+
 def test_lateness_is_judged_in_each_partition_by_itself() -> None:
     ahead = created("10:00", "B")
     behind = [stage("9:59:50", "paid"), stage("9:59:49.999", "queued")]
@@ -697,9 +705,9 @@ def test_each_record_is_applied_dead_or_a_duplicate(
     events, dead, _ = applied(partitions, SETTINGS.time)
     refused = {(letter.partition, letter.index) for letter in dead}
     used = {
-        (record.source, record.id)
+        name_of(record)
         for name, log in partitions.items()
         for index, (record, _) in enumerate(log)
         if (name, index) not in refused and not isinstance(record, bytes)
     }
-    assert sorted(used) == sorted((item.event.source, item.event.id) for item in events)
+    assert sorted(used) == sorted(name_of(item.event) for item in events)

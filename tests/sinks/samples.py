@@ -16,6 +16,7 @@ from events.records import (
     LateRecord,
     LocalText,
     OrderSnapshot,
+    SourceHealth,
     VersionRecord,
 )
 
@@ -103,8 +104,15 @@ SNAPSHOT = OrderSnapshot(
     customer_id="C-1",
     fields={"basics.created_at": NOON, "basics.stage": "created"},
 )
+HEALTH = SourceHealth(
+    source="wechat_pay",
+    time=NOON,
+    records=42,
+    fields={"out_trade_no": {"seen": 42, "lacking": 5, "past": {"seen": 900}}},
+    open=({"field": "out_trade_no", "level": "vanished", "since": NOON - 9_000, "example": "raw/0/7"},),
+)
 WITH_TOPIC = (ALERT, HOLD, VERSION, DIFF, LATE, DEAD_LETTER)
-EVERY_KIND = (*WITH_TOPIC, SNAPSHOT)
+EVERY_KIND = (*WITH_TOPIC, SNAPSHOT, HEALTH)
 
 
 def alert(**changes: Any) -> AlertRecord:

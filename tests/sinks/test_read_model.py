@@ -17,7 +17,7 @@ from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record, Step
 from sinks.read_model import ReadModelSink
 from sinks.sink import Sink, SinkError
 from tests.sinks.breaking_proxy import BreakingProxy
-from tests.sinks.samples import ALERT, EVERY_KIND, HOLD, NOON, SNAPSHOT, alert, redis_settings
+from tests.sinks.samples import ALERT, EVERY_KIND, HEALTH, HOLD, NOON, SNAPSHOT, alert, redis_settings
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 
@@ -522,6 +522,17 @@ def test_a_server_that_forgot_the_scripts_is_taught_them_again(sink: Sink, clien
     assert client.exists(f"{P}alerts:open") == 1
 
 
+def test_the_newest_health_of_a_source_counts(sink: ReadModelSink, client: redis.Redis) -> None:
+    newer = msgspec.structs.replace(HEALTH, time=NOON + 15_000, records=7, open=())
+    sink.write([HEALTH])
+    sink.write([newer])
+    sink.write([HEALTH, msgspec.structs.replace(HEALTH, time=NOON - 1)])
+    found = client.hgetall(f"{P}contract:wechat_pay")
+    assert (found["time"], found["records"], found["open"]) == (str(NOON + 15_000), "7", "[]")
+    assert client.zrange(f"{P}contracts", 0, -1) == ["wechat_pay"]
+    assert client.pttl(f"{P}contract:wechat_pay") > 0
+
+
 def test_the_document_has_every_key_with_its_type(sink: ReadModelSink, client: redis.Redis) -> None:
     sink.write([*HISTORY, *EVERY_KIND])
     sink.mark(NOON, NOON, {})
@@ -539,4 +550,4 @@ def pattern_of(key: str) -> str:
         return "alerts:open:*" if name.count(":") == 2 else name
     if first in {"order", "customer"} and rest.endswith((":alerts", ":orders")):
         return f"{first}:*:{rest.rpartition(':')[2]}"
-    return f"{first}:*" if first in {"order", "alert", "hold", "merge"} else name
+    return f"{first}:*" if first in {"order", "alert", "hold", "merge", "contract"} else name

@@ -180,6 +180,7 @@ class Reading:
     def __init__(self, bodies: Sequence[bytes], log: list[str]) -> None:
         self._left = [Raw(offset, body) for offset, body in enumerate(bodies)]
         self._log = log
+        self.known = 0
 
     @property
     def finished(self) -> bool:
@@ -191,6 +192,15 @@ class Reading:
 
     def done(self) -> None:
         self._log.append("committed")
+
+    def is_again(self, message: Any) -> bool:
+        return bool(message.offset() < self.known)
+
+    def at_end(self, place: tuple[str, int]) -> bool:
+        return not self._left
+
+    def reassigned(self) -> Sequence[tuple[str, int]]:
+        return ()
 
     def close(self) -> None:
         self._left = []

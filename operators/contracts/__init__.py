@@ -1,0 +1,1 @@
+"""Whether sources still send what their profiles expect."""

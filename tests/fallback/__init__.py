@@ -1,0 +1,1 @@
+"""Orders taken by hand: numbers, form, journal, service, files."""
