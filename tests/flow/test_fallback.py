@@ -1,7 +1,7 @@
 """Fallback orders are merged as docs/rules.md says, whatever batches, copies, key groups and restarts there are."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -166,8 +166,7 @@ def test_what_is_wrong_or_late_is_said_and_counted_once() -> None:
     flow = driver(SETTINGS, ["a"], groups=1)
     outputs: list[GroupOutput] = []
     for groups in flow.groups.values():
-        advance = groups[0].advance
-        setattr(groups[0], "advance", lambda advance=advance: outputs.append(advance()) or outputs[-1])  # noqa: B010
+        setattr(groups[0], "advance", _noted(groups[0].advance, outputs))  # noqa: B010
     records = flow.feed(batch("a", [(order, None), (late, None), (bad, None), (order, None)], finished=True))
     letters = [record for record in records if isinstance(record, DeadLetterRecord)]
     assert [letter.reason for letter in letters] == ["invalid_field"]
@@ -181,3 +180,11 @@ def test_a_late_fallback_order_still_finds_its_double() -> None:
     late = msgspec.structs.replace(placed, id="2", source="fallback", order_id="F1", time=START - HOUR)
     _, merges = _found(run({"a": [(placed, None), (late, None)]}, SETTINGS))
     assert [*merges] == [("F1", "M1", START)]
+
+
+def _noted(advance: Callable[[], GroupOutput], outputs: list[GroupOutput]) -> Callable[[], GroupOutput]:
+    def noted() -> GroupOutput:
+        outputs.append(advance())
+        return outputs[-1]
+
+    return noted
