@@ -159,6 +159,14 @@ def test_restarts_change_nothing(logs: Mapping[str, EventLog], groups: int, chan
     assert_same([*records, *fed(flow, batches[cut:]), *flow.feed()], run(logs, SETTINGS, groups))
 
 
+def _noting(advance: Callable[[], GroupOutput], outputs: list[GroupOutput]) -> Callable[[], GroupOutput]:
+    def advance_and_note() -> GroupOutput:
+        outputs.append(advance())
+        return outputs[-1]
+
+    return advance_and_note
+
+
 def test_what_is_wrong_or_late_is_said_and_counted_once() -> None:
     order = OrderCreated(id="1", source="oms", time=START, order_id="M1", phone="13800001234")
     late = msgspec.structs.replace(order, id="2", order_id="M2", time=START - HOUR)

@@ -62,7 +62,7 @@ def fallback_match(
 def pairs(events: Sequence[AppliedEvent], settings: Settings, keys: Keys) -> Iterator[Pair]:
     """All pairs of orders that are or may be one, as they are found."""
     seen: list[Order] = []
-    linked: set[tuple[bool, str, int]] = set()
+    linked: list[Order] = []
     for item in events:
         event = item.event
         if not isinstance(event, OrderCreated):
@@ -90,12 +90,12 @@ def pairs(events: Sequence[AppliedEvent], settings: Settings, keys: Keys) -> Ite
         if any((old.order_id, old.by_hand) == (new.order_id, new.by_hand) for old in near):
             continue
         seen.append(new)
-        free = [old for old in near if (old.by_hand, old.order_id, old.time) not in linked]
+        free = [old for old in near if old not in linked]
         others = [old for old in free if old.by_hand != new.by_hand]
         exact = [old for old in others if _agree(old, new, settings.fallback.keys)]
         rivals = [old for old in free if old.by_hand == new.by_hand and _agree(old, new, settings.fallback.keys)]
         if len(exact) == 1 and not rivals:
-            linked |= {(each.by_hand, each.order_id, each.time) for each in (new, exact[0])}
+            linked += (new, exact[0])
             yield _pair(new, exact[0], "declared_keys", certain=True)
         elif exact:
             yield from (_pair(new, old, "two_candidates") for old in exact)
