@@ -47,9 +47,7 @@ def run_processes(plan: RunPlan, processes: int, arguments: Sequence[str], *, as
 
 def merged(outputs: Iterable[bytes]) -> dict[str, Any] | None:
     """One summary of those that the processes printed; None when none of them came as far."""
-    parts: list[dict[str, Any]] = [
-        msgspec.json.decode(output.strip().splitlines()[-1]) for output in outputs if output.strip()
-    ]
+    parts: list[dict[str, Any]] = [msgspec.json.decode(found) for output in outputs if (found := _summary_in(output))]
     if not parts:
         return None
     watermarks = [part["watermark"] for part in parts]
@@ -86,6 +84,13 @@ def _preparing(plan: RunPlan) -> Callable[[int], None]:
         prepare_outputs(plan, going_on=going_on)
 
     return prepare
+
+
+def _summary_in(output: bytes) -> bytes:
+    """What a process printed, without the lines of the engine before it."""
+    lines = output.splitlines()
+    begin = next((number for number, line in enumerate(lines) if line.startswith(b"{")), len(lines))
+    return b"\n".join(lines[begin:])
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
