@@ -25,6 +25,7 @@ from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from dataflows.source import WorkerSource
 from dataflows.store import Manifest, open_for, read_manifest
+from dataflows.store_errors import RESTORE, StoreError
 from dataflows.worker import Worker
 from operators.heart.component import Environment
 from operators.topology import Topology, topology
@@ -278,7 +279,7 @@ def _first_positions(plan: RunPlan, outlet: Outlet) -> Mapping[str, int]:
     A run that is killed before its first snapshot has written records that no snapshot knows of.
     """
     assert plan.recovery is not None
-    noted = [msgspec.json.decode(path.read_bytes(), type=dict[str, int]) for path in plan.recovery.glob(_FIRST)]
+    noted = [_noted_positions(path) for path in plan.recovery.glob(_FIRST)]
     if noted:
         return least(noted)
     positions = outlet.settle()
@@ -287,6 +288,13 @@ def _first_positions(plan: RunPlan, outlet: Outlet) -> Mapping[str, int]:
     beside.write_bytes(msgspec.json.encode(positions))
     beside.replace(path)
     return positions
+
+
+def _noted_positions(path: Path) -> dict[str, int]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+    except msgspec.DecodeError as error:
+        raise StoreError(f"is damaged ({error})", str(path), RESTORE) from error
 
 
 def _run(plan: RunPlan, run: Run, source: Input) -> None:

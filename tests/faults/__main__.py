@@ -23,6 +23,7 @@ _OUT = Path(__file__).resolve().parents[2] / "out" / "faults"
 _COLUMNS = ("runs", "failed", "lost", "doubled", "differing", "to recover, s", "peak MB", "s per run")
 _OTHER = ("invented", "differing", "reordered", "redis", "invented or doubled")
 _ORDERS = 220
+_FEED_SECONDS = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     directory = _OUT / time.strftime("%Y-%m-%dT%H%M%S")
     try:
-        with prepared(directory, options.orders) as ground:
+        with prepared(directory, options.orders, _FEED_SECONDS) as ground:
             verdicts = {fault: list(_run(ground, fault, options, log)) for fault in _chosen(options.only)}
     except BrokerError as error:
         log.print(f"error: {error}", markup=False)

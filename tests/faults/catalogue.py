@@ -31,8 +31,6 @@ from tests.faults.stores import (
 )
 from tests.faults.trial import Verdict
 
-FEED_SECONDS = 10.0
-
 
 class Fault(Struct, frozen=True):
     """``run`` does it once, as the seed says."""
@@ -45,7 +43,7 @@ class Fault(Struct, frozen=True):
 def killed(ground: Ground, seed: int, whom: Whom | None = None) -> Verdict:
     """Kills while events come at a steady rate; with every fourth seed, while a backlog is read as fast as it goes."""
     with ground.trial(f"killed {whom or 'anybody'}", seed) as trial:
-        return run_kills(trial, kill_plan(seed, whom=whom), 0 if seed % 4 == 3 else FEED_SECONDS)
+        return run_kills(trial, kill_plan(seed, whom=whom), 0 if seed % 4 == 3 else ground.feed_seconds)
 
 
 FAULTS = (

@@ -16,12 +16,13 @@ SEED = 7
 
 
 class Ground:
-    """Makes trials. ``orders``: how large their workload is."""
+    """Makes trials. ``orders``: how large their workload is; it is fed over ``feed_seconds``."""
 
-    def __init__(self, servers: Servers, directory: Path, orders: int) -> None:
+    def __init__(self, servers: Servers, directory: Path, orders: int, feed_seconds: float) -> None:
         self.servers = servers
         self.directory = directory
         self.orders = orders
+        self.feed_seconds = feed_seconds
         self._references: dict[tuple[int, int], Reference] = {}
 
     def reference(self, *, orders: int | None = None, poison: int = 0) -> Reference:
@@ -66,7 +67,7 @@ class Ground:
 
 
 @contextmanager
-def prepared(directory: Path, orders: int) -> Iterator[Ground]:
+def prepared(directory: Path, orders: int, feed_seconds: float) -> Iterator[Ground]:
     """Servers and all; raises BrokerError where no broker can run."""
     with servers.started(directory) as running:
-        yield Ground(running, directory, orders)
+        yield Ground(running, directory, orders, feed_seconds)

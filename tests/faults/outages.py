@@ -12,7 +12,6 @@ from tests.faults.trial import READY_SECONDS, Trial, Verdict
 from tests.support.ports import free_port
 from tests.support.tcp_proxy import TcpProxy
 
-FEED_SECONDS = 7.0
 SHORTEST, LONGEST = 1.0, 8.0
 NOTICED_SECONDS = 6.0  # after that, /readyz must say that something is away
 MEMORY_LIMIT = 600 << 20
@@ -95,8 +94,8 @@ def _outage(ground: Ground, fault: str, seed: int, begin: Break, end: Break, *, 
     rng = Random(seed)
     lasting = rng.uniform(SHORTEST, LONGEST)
     with ground.trial(fault, seed, proxied=proxied) as trial:
-        processes = _start(trial, rng)
-        trial.sleep(rng.uniform(0, FEED_SECONDS / 2))
+        processes = _start(trial, rng, ground.feed_seconds)
+        trial.sleep(rng.uniform(0, ground.feed_seconds / 2))
         trial.say(f"{fault} for {lasting:.2f} s")
         begin(ground.servers)
         trial.sleep(lasting)
@@ -111,18 +110,18 @@ def _cuts(ground: Ground, fault: str, seed: int, proxy_of: Callable[[Servers], T
     rng = Random(seed)
     proxy = proxy_of(ground.servers)
     with ground.trial(fault, seed, proxied=True) as trial:
-        processes = _start(trial, rng)
+        processes = _start(trial, rng, ground.feed_seconds)
         proxy.delay(rng.choice([0, 0.001, 0.01]))
         for _ in range(_CUTS):
-            trial.sleep(rng.uniform(0.1, 2 * FEED_SECONDS / _CUTS))
+            trial.sleep(rng.uniform(0.1, 2 * ground.feed_seconds / _CUTS))
             proxy.cut_after(int(rng.expovariate(1 / 20_000)))
         proxy.delay(0)
         return _finish(trial, processes)
 
 
-def _start(trial: Trial, rng: Random) -> list[int]:
+def _start(trial: Trial, rng: Random, feed_seconds: float) -> list[int]:
     """Feeds and starts; the processes of the run, once it is ready."""
-    trial.feed(FEED_SECONDS)
+    trial.feed(feed_seconds)
     trial.start(rng.randint(1, 2))
     trial.flow.sample_memory()
     if not trial.wait_until(trial.ready, READY_SECONDS):

@@ -6,17 +6,15 @@ from tests.faults.ground import Ground
 from tests.faults.kills import START_SECONDS
 from tests.faults.trial import MOST_PROCESSES, READY_SECONDS, STOP_SECONDS, Verdict
 
-FEED_SECONDS = 6.0
-
 
 def stopped_and_started(ground: Ground, seed: int) -> Verdict:
     """SIGTERM in the middle, then another number of processes."""
     rng = Random(seed)
     with ground.trial("stopped in order", seed) as trial:
-        trial.feed(FEED_SECONDS)
+        trial.feed(ground.feed_seconds)
         trial.start(rng.randint(1, MOST_PROCESSES))
         trial.wait_until(trial.ready, READY_SECONDS)
-        trial.sleep(rng.uniform(0, FEED_SECONDS / 2))
+        trial.sleep(rng.uniform(0, ground.feed_seconds / 2))
         trial.stop()
         trial.start(rng.randint(1, MOST_PROCESSES))
         return trial.finish()
@@ -26,9 +24,9 @@ def stopped_twice(ground: Ground, seed: int) -> Verdict:
     """SIGTERM, and soon after it another one, which ends the run at once."""
     rng = Random(seed)
     with ground.trial("stopped twice", seed) as trial:
-        trial.feed(FEED_SECONDS)
+        trial.feed(ground.feed_seconds)
         trial.start(rng.randint(1, MOST_PROCESSES))
-        trial.sleep(rng.uniform(0, START_SECONDS + FEED_SECONDS / 2))
+        trial.sleep(rng.uniform(0, START_SECONDS + ground.feed_seconds / 2))
         trial.flow.terminate()
         trial.sleep(rng.uniform(0, 0.3))
         trial.flow.terminate()

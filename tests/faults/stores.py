@@ -9,7 +9,6 @@ from tests.faults.flow_command import FlowCommand
 from tests.faults.ground import Ground
 from tests.faults.trial import MOST_PROCESSES, READY_SECONDS, Trial, Verdict
 
-FEED_SECONDS = 5.0
 REFUSAL_SECONDS = 60.0
 MADE_ANEW = ("lock", "-shm")  # at each start: who runs on the store, and the index of SQLite's log
 Damage = Callable[[Path, Random], None]
@@ -33,7 +32,7 @@ def store_file_lost(ground: Ground, seed: int) -> Verdict:
 def store_lost(ground: Ground, seed: int) -> Verdict:
     """The whole store is gone: the flow begins anew, and writes onto the topics once more what it wrote before."""
     with ground.trial("store lost", seed) as trial:
-        _until_killed(trial, Random(seed))
+        _until_killed(trial, Random(seed), ground.feed_seconds)
         shutil.rmtree(trial.installation.recovery)
         before = trial.written()
         trial.start(2)
@@ -47,10 +46,10 @@ def view_lost(ground: Ground, seed: int) -> Verdict:
     """Redis lost everything: a run beside the flow fills it again from the topics, as docs/operations.md says."""
     rng = Random(seed)
     with ground.trial("read model lost", seed) as trial:
-        trial.feed(FEED_SECONDS)
+        trial.feed(ground.feed_seconds)
         trial.start(rng.randint(1, MOST_PROCESSES))
         trial.wait_until(trial.ready, READY_SECONDS)
-        trial.sleep(rng.uniform(0, FEED_SECONDS))
+        trial.sleep(rng.uniform(0, ground.feed_seconds))
         trial.stop()
         ground.servers.redis.flush()
         trial.await_fed()
@@ -72,7 +71,7 @@ def _fill_view(trial: Trial) -> None:
 def _damaged(ground: Ground, fault: str, seed: int, damage: Damage) -> Verdict:
     rng = Random(seed)
     with ground.trial(fault, seed) as trial:
-        _until_killed(trial, rng)
+        _until_killed(trial, rng, ground.feed_seconds)
         store = trial.installation.recovery
         copy = shutil.copytree(store, store.with_name("copy"))
         file = rng.choice(sorted(path for path in store.iterdir() if not path.name.endswith(MADE_ANEW)))
@@ -87,12 +86,12 @@ def _damaged(ground: Ground, fault: str, seed: int, damage: Damage) -> Verdict:
         return trial.finish()
 
 
-def _until_killed(trial: Trial, rng: Random) -> None:
+def _until_killed(trial: Trial, rng: Random, feed_seconds: float) -> None:
     """A run that is killed while it works, with a store of some snapshots."""
-    trial.feed(FEED_SECONDS)
+    trial.feed(feed_seconds)
     trial.start(rng.randint(1, MOST_PROCESSES))
     trial.wait_until(trial.ready, READY_SECONDS)
-    trial.sleep(rng.uniform(1, FEED_SECONDS))
+    trial.sleep(rng.uniform(1, feed_seconds))
     trial.kill(trial.flow.members())
 
 

@@ -24,7 +24,7 @@ from tests.faults.servers import Servers
 from tests.faults.workload import Workload
 from tests.support.ports import free_port, is_free
 
-FEED_SECONDS = 240.0
+FED_WITHIN_SECONDS = 240.0
 ORPHAN_SECONDS = 10.0
 STOP_SECONDS = 40.0
 MOST_PROCESSES = 3
@@ -131,7 +131,7 @@ class Trial:
         self.feeder = Feeder(self.installation, self.reference.workload, seconds)
         self.feeder.start()
         if not seconds:
-            self.feeder.finish(FEED_SECONDS)
+            self.feeder.finish(FED_WITHIN_SECONDS)
 
     def start(self, processes: int = 1, *more: str) -> None:
         """Starts the flow."""
@@ -141,7 +141,7 @@ class Trial:
     def await_fed(self) -> None:
         """Waits until the broker has the whole workload."""
         if self.feeder is not None:
-            self.feeder.finish(FEED_SECONDS)
+            self.feeder.finish(FED_WITHIN_SECONDS)
 
     def say(self, text: str) -> None:
         """Notes in the log what is about to be done."""
