@@ -101,7 +101,9 @@ def by_id(records: Sequence[Record]) -> list[AlertRecord]:
 def test_the_small_shops_show_every_level_and_every_end() -> None:
     found: Counter[tuple[str, str, str]] = Counter()
 
-    @hypothesis.settings(max_examples=200)
+    # The same shops on every machine: what is rare among them would else be missing now and then.
+    @hypothesis.seed(0)
+    @hypothesis.settings(max_examples=200, database=None)
     @given(EVENTS)
     def look(told: list[AnyEvent]) -> None:
         for alert in of_line(run(alone(told), SETTINGS)):
