@@ -90,6 +90,7 @@ class KafkaReader:
         self._held: set[str] = set()
         self._behind = True
         self.tombstones = 0
+        self.spans = tuple(spans)
         self._logs = {each.partition: _log_of(each, bounded=bounded) for each in spans}
         self._by_name = {each.name: each for each in self._logs.values()}
         self.partitions: Sequence[str] = tuple(self._by_name)
@@ -174,8 +175,8 @@ class KafkaReader:
             messages = self._consumer.consume(limit, WAIT_SECONDS)
         else:
             messages = self._consumer.consume(1, WAIT_SECONDS)
-            if messages:
-                messages += self._consumer.consume(limit, 0)
+            if messages and limit > 1:
+                messages += self._consumer.consume(limit - 1, 0)
         self._behind = len(messages) >= limit
         return messages
 

@@ -50,8 +50,9 @@ def _new_names(source: Source, counts: Sequence[ContractCounted], at: int, room:
             key = _key(level, seen.name)
             is_new = key not in source.names
             source.names[key] = at
-            names_open = sum(not other.startswith("scheme_changed") for other in source.new)
-            if is_new and names_open < room:
+            # Fields and headers apart: a header that appears says too much to be crowded out by a reshaped body.
+            alike_open = sum(other.startswith(level) for other in source.new)
+            if is_new and alike_open < room:
                 example = Example(each.start, each.partition, seen.position)
                 yield _opened(source, key, OpenNew(at, example))
 

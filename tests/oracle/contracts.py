@@ -120,7 +120,7 @@ def _novelties(source: str, events: list[ContractCounted], rule: ContractSetting
         for key in [*seen, *traits]:
             is_new = key not in last
             others = {known for known in last if known[:2] == key[:2]}
-            room = sum(level != "scheme_changed" for level, _, _ in open_) < rule.names_at_once
+            room = sum(level == key[0] for level, _, _ in open_) < rule.names_at_once
             last[key] = now
             if is_new and learned and (bool(others) if key in traits else room):
                 open_[key] = now
