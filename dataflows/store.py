@@ -140,12 +140,16 @@ def open_without_files(directory: Path) -> Store:
 
 
 def identity(directory: Path) -> str:
-    """The store's name for life, made when there is none yet; raises StoreError."""
+    """The store's name for life, made when there is none yet; raises StoreError.
+
+    Of several processes that find none one makes it: the file is never replaced, as its lock is theirs together.
+    """
     path = directory / IDENTITY
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or not path.stat().st_size:
-            _write(path, uuid.uuid4().hex.encode())
+        if not path.exists():
+            with _written(path, uuid.uuid4().hex.encode()) as whole, suppress(FileExistsError):
+                os.link(whole, path)
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise of_system(error, path) from error
@@ -347,13 +351,19 @@ def _alone(directory: Path) -> Iterator[None]:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, also when the machine fails."""
+    with _written(path, content) as whole:
+        whole.replace(path)
+
+
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """The content in a file beside ``path`` that is gone afterwards."""
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
+        yield Path(name)
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise

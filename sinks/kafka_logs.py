@@ -140,8 +140,9 @@ class KafkaLogs:
                 moved_at = time.monotonic()
             if (seconds := time.monotonic() - moved_at) > _SILENT_SECONDS:
                 self._patience.held_up(f"{self._name}: the output topics cannot be read: {reason}", seconds)
-                # After the loss of a broker a log may have become shorter.
-                ends |= self.ends_if_answered(ends) or {}
+                # After the loss of a broker a log may have become shorter. What others append meanwhile is theirs.
+                for log, end in (self.ends_if_answered(ends) or {}).items():
+                    ends[log] = min(ends[log], end)
         self._patience.over()
 
     @contextmanager

@@ -1,30 +1,32 @@
 """The state of a key group: one cell per key, live while in use, a few bytes otherwise."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heapify
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from operators.heart.component import StatefulComponent
 from operators.heart.duplicates import Ids
+from operators.heart.resting import WAKE_BYTES, Resting
 from operators.heart.timers import Timers
-
-_WAKE_BYTES: Final = 8
 
 
 class Cell(Struct, gc=False):
     """What a key group itself keeps of one key; the components' states of the key live and rest together with it.
 
     ``wake`` is the moment of its one scheduled timer, ``dues`` the moment that each slot asked for; 0 means none.
-    ``clean``: nothing has touched it since it was last told as a change.
+    ``filed`` is the moment for which it was last filed at rest. ``clean``: nothing has touched it since it was last
+    told as a change.
     """
 
     ids: Ids
     wake: int = 0
     dues: list[int] | None = None
     clean: bool = False
+    filed: int = 0
 
 
 class Cells:
@@ -47,7 +49,7 @@ class Cells:
         self._decoder = msgspec.msgpack.Decoder(layout)
         self._encode = msgspec.msgpack.Encoder().encode
         self.live: dict[str, Cell] = {}
-        self._resting: dict[str, bytes] = {}
+        self._resting = Resting()
         self._recording = False
         self._touched: list[str] = []
         self._changed: dict[str, bytes | None] = {}
@@ -68,21 +70,21 @@ class Cells:
         return cell
 
     def _woken(self, key: str) -> Cell:
-        resting = self._resting.pop(key, None)
+        resting = self._resting.pop(key)
         if resting is None:
             return Cell(Ids())
-        ids, dues, *parts = self._decoder.decode(resting[_WAKE_BYTES:])
+        ids, dues, *parts = self._decoder.decode(memoryview(resting)[WAKE_BYTES:])
         for component, part in zip(self._components, parts, strict=True):
             if part is not None:
                 component.states[key] = part
-        return Cell(ids, _wake_of(resting), dues)
+        wake = _wake_of(resting)
+        return Cell(ids, wake, dues, filed=wake)
 
     def woken_by(self, key: str, due: int) -> Cell | None:
         """The cell whose timer is due; None when the timer means nothing any more."""
         cell = self.live.get(key)
         if cell is None:
-            resting = self._resting.get(key)
-            return self.touch(key) if resting is not None and _wake_of(resting) == due else None
+            return self.touch(key) if self._resting.wake_of(key) == due else None
         return self.touch(key) if cell.wake == due else None
 
     def arm(self, slot: int, key: str, due: int) -> None:
@@ -101,6 +103,19 @@ class Cells:
                 cell.wake = due
                 self._timers.schedule(due, key)
 
+    def reach(self, time: int) -> None:
+        """See to it that everything that is due up to ``time`` is in the timers' heap."""
+        timers = self._timers
+        before = max(timers.horizon, 1)  # a cell that is not to be woken says 0
+        if time < timers.horizon:
+            return
+        heap, due = timers.heap, self._resting.due
+        for wake, mark in timers.extend(time):
+            heap.extend((wake, key) for key in due(mark, wake))
+        horizon = timers.horizon
+        heap.extend((cell.wake, key) for key, cell in self.live.items() if before <= cell.wake < horizon)
+        heapify(heap)
+
     def tidy(self) -> None:
         """Lay the older half of the live cells to rest when there are too many."""
         if len(self.live) > self._live_limit:
@@ -111,7 +126,7 @@ class Cells:
         if not self._recording:
             self._recording = True
             self._touched = list(self.live)
-            self._changed = dict(self._resting)
+            self._changed = dict(self._resting.items())
         changed, self._changed = self._changed, {}
         for key in self._touched:
             cell = self.live.get(key)
@@ -126,7 +141,7 @@ class Cells:
     def all(self) -> dict[str, bytes]:
         """All cells, as if all were at rest."""
         laid = ((key, self._laid(key, cell)) for key, cell in self.live.items())
-        return {**self._resting, **{key: cell for key, cell in laid if cell is not None}}
+        return {**dict(self._resting.items()), **{key: cell for key, cell in laid if cell is not None}}
 
     def restore(self, parts: Iterable[Mapping[str, bytes | None]], *, recording: bool) -> None:
         """Take over a base and the changes to it, in their order; ``recording``: ``changes`` goes on from there."""
@@ -137,17 +152,19 @@ class Cells:
                     cells.pop(key, None)
                 else:
                     cells[key] = cell
-        self._resting = cells
+        self._resting = Resting()
+        self._timers.clear()
+        for key, cell in cells.items():
+            self._file(self._resting.put(key, cell), _wake_of(cell))
         self._recording = recording
         self.live, self._touched, self._changed = {}, [], {}
         for component in self._components:
             component.states.clear()
-        self._timers.restart((wake, key) for key, cell in cells.items() if (wake := _wake_of(cell)))
 
     def states(self) -> Iterator[tuple[str, list[Any]]]:
         """Key and the components' states, for all cells as they stand."""
         for key, cell in self.all().items():
-            yield key, self._decoder.decode(cell[_WAKE_BYTES:])[2:]
+            yield key, self._decoder.decode(cell[WAKE_BYTES:])[2:]
 
     def _rest(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -157,9 +174,15 @@ class Cells:
             for component in self._components:
                 component.states.pop(key, None)
             if laid is not None:
-                self._resting[key] = laid
+                mark = self._resting.put(key, laid)
+                if cell.wake != cell.filed:
+                    self._file(mark, cell.wake)
             if self._recording and not cell.clean:
                 self._changed[key] = laid
+
+    def _file(self, mark: int, wake: int) -> None:
+        if wake:
+            self._timers.file(wake, mark)
 
     def _laid(self, key: str, cell: Cell) -> bytes | None:
         """A cell as bytes; None for one that there is nothing of."""
@@ -167,9 +190,9 @@ class Cells:
         dues = cell.dues if cell.dues is not None and any(cell.dues) else None
         if dues is None and not cell.ids and parts.count(None) == len(parts):
             return None
-        return cell.wake.to_bytes(_WAKE_BYTES, "big") + self._encode((cell.ids, dues, *parts))
+        return cell.wake.to_bytes(WAKE_BYTES, "big") + self._encode((cell.ids, dues, *parts))
 
 
-def _wake_of(resting: bytes) -> int:
+def _wake_of(resting: bytes | bytearray) -> int:
     """Stands in front, so that timers are known without decoding the rest."""
-    return int.from_bytes(resting[:_WAKE_BYTES], "big")
+    return int.from_bytes(resting[:WAKE_BYTES], "big")

@@ -150,7 +150,7 @@ class KeyGroup:
 
     def _walk(self, ready: list[Any], watermark: int) -> None:
         """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
-        self._timers.reach(watermark + 1)
+        self._cells.reach(watermark + 1)
         heap, notes, events = self._timers.heap, self._notes, self._events
         live, touch, seen = self._cells.live, self._cells.touch, self._duplicates.seen
         applied = duplicates = 0

@@ -4,6 +4,7 @@ The stores are made by Bytewax itself, run over a small flow that counts.
 """
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +261,26 @@ def test_what_a_run_left_that_was_killed_while_making_the_store_is_made_again(tm
     assert not (path / "unfinished").exists()
     with open_store(path, MANIFEST, FILES):
         assert run_flow(path, range(10)) == [*range(10)]
+
+
+def made_by_one_of_several(path: Path, begin: "Barrier", names: "Queue[str]") -> None:
+    begin.wait()
+    names.put(store.identity(path))
+
+
+def test_processes_that_begin_at_once_make_one_store_and_wait_for_each_other(tmp_path: Path) -> None:
+    """The lock is that of the file with the store's name: were it replaced, two could hold it."""
+    forked = multiprocessing.get_context("fork")
+    for attempt in range(20):
+        path, begin, names = tmp_path / str(attempt), forked.Barrier(6), forked.Queue()
+        processes = [forked.Process(target=made_by_one_of_several, args=(path, begin, names)) for _ in range(6)]
+        for process in processes:
+            process.start()
+        found = {names.get(timeout=60) for _ in processes}
+        for process in processes:
+            process.join(60)
+        assert found == {store.identity(path)}
+        assert [each.name for each in path.iterdir()] == [store.IDENTITY]
 
 
 def test_a_run_that_was_killed_while_it_marked_the_files_does_not_spoil_them(directory: Path) -> None:

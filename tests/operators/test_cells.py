@@ -19,6 +19,7 @@ from operators.heart.timers import Timers
 
 ENVIRONMENT = Environment(load_settings(), 4)
 HORIZON = 1_000
+DAY = 86_400_000
 KEYS = st.sampled_from("abcde")
 AHEAD = st.one_of(st.integers(1, 50), st.integers(1, 500_000))
 SLOTS = 3  # two components, and the ids
@@ -45,6 +46,11 @@ class Second(First):
     """Remembers others."""
 
     name = "second"
+
+
+def resting(cells: Cells) -> set[str]:
+    """The keys that are at rest."""
+    return {key for key, _ in cells._resting.items()}
 
 
 class Undisturbed(Struct):
@@ -121,7 +127,7 @@ class CellsAndAPlainDict(RuleBasedStateMachine):
 
     def _woken(self) -> Any:
         """As a key group does it."""
-        self.timers.reach(self.now)
+        self.cells.reach(self.now)
         while self.timers.heap and self.timers.heap[0][0] <= self.now:
             due, key = heappop(self.timers.heap)
             cell = self.cells.woken_by(key, due)
@@ -177,7 +183,7 @@ class CellsAndAPlainDict(RuleBasedStateMachine):
     @invariant()
     def a_key_is_live_or_rests_but_never_both(self) -> None:
         """So nothing is there in two versions."""
-        assert not self.cells.live.keys() & self.cells._resting.keys()
+        assert not self.cells.live.keys() & resting(self.cells)
         assert len(self.cells) == len(self.cells.live) + len(self.cells._resting)
         for component in self.components:
             assert component.states.keys() <= self.cells.live.keys()
@@ -185,7 +191,7 @@ class CellsAndAPlainDict(RuleBasedStateMachine):
     @invariant()
     def a_key_of_which_nothing_is_known_is_not_kept(self) -> None:
         """It takes no room in the store, and none here once it was laid to rest."""
-        for key in (*self.cells.all(), *self.cells._resting):
+        for key in (*self.cells.all(), *resting(self.cells)):
             assert any(self.plain[key].dues) or any(said is not None for said in self.plain[key].said)
 
 
@@ -251,7 +257,7 @@ def test_of_the_live_cells_the_older_half_is_laid_to_rest() -> None:
     cells.tidy()
     assert list(cells.live) == ["c", "d"]
     assert list(first.states) == ["c", "d"]
-    assert cells._resting.keys() == {"a", "b"}
+    assert resting(cells) == {"a", "b"}
 
 
 def test_a_timer_of_a_resting_key_that_asked_for_an_earlier_one_since_does_not_wake_it() -> None:
@@ -261,14 +267,14 @@ def test_a_timer_of_a_resting_key_that_asked_for_an_earlier_one_since_does_not_w
     cells.arm(0, "a", 500)
     cells.arm(1, "a", 200)
     cells.tidy()
-    assert "a" in cells._resting
+    assert "a" in resting(cells)
     assert cells.woken_by("a", 500) is None
-    assert "a" in cells._resting
+    assert "a" in resting(cells)
     cell = cells.woken_by("a", 200)
     assert cell is not None
     assert cell.dues == [500, 200, 0]
-    timers.reach(1_000)
-    assert sorted(timers.heap) == [(200, "a"), (500, "a")]
+    cells.reach(1_000)
+    assert timers.heap == [(200, "a")]
 
 
 def test_the_ids_of_a_key_rest_with_it() -> None:
@@ -277,24 +283,31 @@ def test_the_ids_of_a_key_rest_with_it() -> None:
     for key in "ab":
         assert not known.seen(cells.touch(key).ids, "oms", "1", 5)
         cells.tidy()
-    assert "a" in cells._resting
+    assert "a" in resting(cells)
     assert known.seen(cells.touch("a").ids, "oms", "1", 5)
     assert not known.seen(cells.touch("c").ids, "oms", "1", 5)
 
 
-@pytest.mark.parametrize("events", [1, 6])
-def test_a_resting_key_takes_a_few_hundred_bytes(events: int) -> None:
-    cells, _, (first, _) = cells_of(0)
-    known = Duplicates(HORIZON)
-    for number in range(1_000):
-        key = f"order-{number:06d}"
-        cell = cells.touch(key)
-        first.states[key] = Notes(["paid", "queued"])
-        cells.arm(0, key, 1_800_000_000_000)
-        for event in range(events):
-            known.seen(cell.ids, "oms", f"{number}-{event}", 5)
+def test_a_deadline_that_came_near_while_its_key_was_live_still_wakes_it_at_rest() -> None:
+    cells, timers, _ = cells_of(0)
+    for key in "ab":
+        cells.touch(key)
+    cells.arm(0, "a", 2 * DAY)
+    cells.reach(2 * DAY - 1)
+    cells.tidy()
+    assert "a" in resting(cells)
+    assert timers.heap == [(2 * DAY, "a")]
+    assert cells.woken_by("a", 2 * DAY) is not None
+
+
+def test_a_deadline_is_filed_once_however_often_its_key_is_woken_and_rests() -> None:
+    cells, timers, _ = cells_of(0)
+    for key in "ab":
+        cells.touch(key)
+        cells.arm(0, key, 2 * DAY)
+    for _ in range(10):
+        for key in "ab":
+            cells.touch(key)
         cells.tidy()
-    resting = cells._resting
-    each = sum(sys.getsizeof(key) + sys.getsizeof(cell) for key, cell in resting.items()) / len(resting)
-    assert each < 160 + 8 * events
-    assert len(resting) > 900
+    cells.reach(2 * DAY)
+    assert sorted(timers.heap) == [(2 * DAY, "a"), (2 * DAY, "b")]

@@ -1,73 +1,49 @@
 """Timers: every moment comes in the order of time, whenever it was asked for and however far ahead it lies."""
 
-from heapq import heappop
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.heart.timers import Due, Timers
+from operators.heart.timers import Timers
 from tests.operators.timeline import table, told
 
 DAY = 86_400_000
 MOMENTS = st.one_of(st.integers(0, 1_000), st.integers(0, 10 * DAY))
-TIMERS = st.lists(st.tuples(MOMENTS, st.sampled_from("abc")), max_size=30)
+FILED = st.lists(st.tuples(MOMENTS, st.integers(0, 2**32 - 1)), max_size=30)
 
 
-def due_by(timers: Timers, time: int) -> list[Due]:
-    """Takes all timers up to a moment, as a key group does."""
-    timers.reach(time)
-    found = []
-    while timers.heap and timers.heap[0][0] <= time:
-        found.append(heappop(timers.heap))
-    return found
-
-
-@given(TIMERS, st.lists(MOMENTS, max_size=5).map(sorted))
-def test_timers_come_by_time_then_key_however_time_goes_on(wanted: list[Due], steps: list[int]) -> None:
+@given(FILED, st.lists(MOMENTS, max_size=5).map(sorted))
+def test_what_is_filed_is_told_once_and_before_it_is_due(filed: list[tuple[int, int]], steps: list[int]) -> None:
     timers = Timers()
-    for due, key in wanted:
-        timers.schedule(due, key)
-    found = [timer for step in [*steps, 10 * DAY] for timer in due_by(timers, step)]
-    assert found == sorted(wanted)
+    for due, mark in filed:
+        timers.file(due, mark)
+    found: list[tuple[int, int]] = []
+    for step in [*steps, 10 * DAY]:
+        if step >= timers.horizon:
+            found += timers.extend(step)
+        assert timers.horizon > step
+        assert sorted(timer for timer in filed if timer[0] <= step) == sorted(each for each in found if each[0] <= step)
+    assert sorted(found) == sorted(filed)
 
 
-@given(st.lists(st.tuples(MOMENTS, MOMENTS), max_size=20))
-def test_a_timer_that_is_set_while_time_goes_on_comes_in_its_turn(asked: list[tuple[int, int]]) -> None:
+def test_what_is_due_before_the_horizon_is_sorted_in_and_nothing_else() -> None:
     timers = Timers()
-    now, waiting = 0, []
-    for step, ahead in asked:
-        timers.schedule(now + ahead, "a")
-        waiting.append((now + ahead, "a"))
-        now += step
-        assert due_by(timers, now) == sorted(timer for timer in waiting if timer[0] <= now)
-        waiting = [timer for timer in waiting if timer[0] > now]
+    assert list(timers.extend(1_000)) == []
+    timers.schedule(5, "a")
+    timers.schedule(timers.horizon, "b")
+    timers.file(5, 1)
+    timers.file(timers.horizon, 2)
+    assert timers.heap == [(5, "a")]
+    assert list(timers.extend(timers.horizon)) == [(131_072, 2)]
 
 
-def test_what_lies_far_ahead_is_not_sorted_in() -> None:
+def test_after_a_restart_nothing_is_due() -> None:
     timers = Timers()
-    for hours in range(1, 100):
-        timers.schedule(hours * 3_600_000, "a")
-    timers.reach(3_600_000)
-    assert timers.heap == [(3_600_000, "a")]
-
-
-@pytest.mark.parametrize("due", [5, DAY])
-def test_a_timer_for_a_time_that_is_over_comes_at_once(due: int) -> None:
-    timers = Timers()
-    timers.reach(2 * DAY)
-    timers.schedule(due, "a")
-    assert timers.heap == [(due, "a")]
-
-
-@given(TIMERS, TIMERS, MOMENTS)
-def test_a_restart_leaves_exactly_the_timers_it_is_given(before: list[Due], after: list[Due], reached: int) -> None:
-    timers = Timers()
-    for due, key in before:
-        timers.schedule(due, key)
-    timers.reach(reached)
-    timers.restart(after)
-    assert due_by(timers, 10 * DAY) == sorted(after)
+    timers.file(DAY, 1)
+    list(timers.extend(1_000))
+    timers.schedule(5, "a")
+    timers.clear()
+    assert timers.heap == []
+    assert list(timers.extend(10 * DAY)) == []
 
 
 @table(

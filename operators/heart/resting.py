@@ -1,0 +1,201 @@
+"""Cells at rest, packed one behind the other into pages of memory.
+
+A dict of bytes by key takes some 200 bytes for each entry besides what it holds: two objects, rounded up, and a place
+in the table. Here it is 16 to 30.
+"""
+
+from array import array
+from collections.abc import Iterator
+from struct import Struct as Layout
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+WAKE_BYTES: Final = 8
+_HEAD: Final = Layout("<HI")  # lengths of key and cell
+_UNIT: Final = 8  # bytes; where a cell lies is counted in units
+_PAGE_BITS: Final = 13
+_PAGE: Final = 1 << _PAGE_BITS  # units: a block of its own each, as one that grew for ever would be copied for ever
+_IN_PAGE: Final = _PAGE - 1
+_LOW: Final = 0xFFFF_FFFF
+_GONE: Final = _LOW  # no mark has its upper half
+_SMALLEST: Final = 16
+_LOOSE: Final = 8_192  # units that may lie idle however little there is
+
+Mark = int
+"""What a key is looked for by: 32 bits of its digest, the uppermost of which is set."""
+
+
+def mark_of(key: bytes) -> Mark:
+    """The mark of a key; two keys may share one."""
+    return xxh3_64_intdigest(key) >> 32 | 0x8000_0000
+
+
+class Resting:
+    """Key -> cell, for keys in UTF-8. A cell begins with the moment at which it is to be woken, 0 for never.
+
+    The table is open addressing with linear probing: an entry is a key's mark and where its cell lies, 0 where there
+    was never one. What a cell leaves free is taken by the next of the same size. A cell longer than a page has a longer
+    page of its own.
+    """
+
+    def __init__(self) -> None:
+        self._table = array("Q", bytes(8 * _SMALLEST))
+        self._pages = [bytearray()]
+        self._free: dict[int, list[int]] = {}
+        self._idle = 0  # units
+        self._used = 0  # entries of the table that are not 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, besides the list of what is free."""
+        return 8 * len(self._table) + sum(map(len, self._pages))
+
+    def put(self, key: str, cell: bytes) -> Mark:
+        """Lay a cell down; its key must have none."""
+        if 3 * self._used >= 2 * len(self._table):
+            self._rebuild()
+        encoded = key.encode()
+        mark = mark_of(encoded)
+        table, mask = self._table, len(self._table) - 1
+        place = mark & mask
+        while table[place] and table[place] != _GONE:
+            place = (place + 1) & mask
+        self._used += not table[place]
+        table[place] = mark << 32 | self._lay(_HEAD.pack(len(encoded), len(cell)) + encoded + cell)
+        self._count += 1
+        return mark
+
+    def pop(self, key: str) -> bytearray | None:
+        """Take a cell up."""
+        encoded = key.encode()
+        place = self._find(encoded)
+        if place is None:
+            return None
+        table = self._table
+        unit = table[place] & _LOW
+        page, start = self._pages[unit >> _PAGE_BITS], (unit & _IN_PAGE) * _UNIT
+        key_length, length = _HEAD.unpack_from(page, start)
+        begin = start + _HEAD.size + key_length
+        cell = page[begin : begin + length]
+        following = (place + 1) & (len(table) - 1)
+        if table[following]:
+            table[place] = _GONE
+        else:
+            table[place] = 0
+            self._used -= 1
+        self._count -= 1
+        self._release(unit, _units(_HEAD.size + key_length + length))
+        return cell
+
+    def wake_of(self, key: str) -> int | None:
+        """When a key's cell is to be woken; None if it has none."""
+        encoded = key.encode()
+        place = self._find(encoded)
+        if place is None:
+            return None
+        unit = self._table[place] & _LOW
+        begin = (unit & _IN_PAGE) * _UNIT + _HEAD.size + len(encoded)
+        return int.from_bytes(self._pages[unit >> _PAGE_BITS][begin : begin + WAKE_BYTES], "big")
+
+    def due(self, mark: Mark, wake: int) -> Iterator[str]:
+        """The keys of a mark whose cell is to be woken at ``wake``."""
+        table, mask = self._table, len(self._table) - 1
+        wanted = wake.to_bytes(WAKE_BYTES, "big")
+        place = mark & mask
+        while entry := table[place]:
+            if entry >> 32 == mark:
+                page, start = self._pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
+                key_length, _ = _HEAD.unpack_from(page, start)
+                begin = start + _HEAD.size + key_length
+                if page[begin : begin + WAKE_BYTES] == wanted:
+                    yield page[start + _HEAD.size : begin].decode()
+            place = (place + 1) & mask
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Key and cell of all."""
+        for packed in self._packed():
+            key_length, _ = _HEAD.unpack_from(packed)
+            begin = _HEAD.size + key_length
+            yield packed[_HEAD.size : begin].decode(), packed[begin:]
+
+    def _packed(self) -> Iterator[bytes]:
+        """All that lies there, each with its head."""
+        pages = self._pages
+        for entry in self._table:
+            if entry and entry != _GONE:
+                page, start = pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
+                key_length, length = _HEAD.unpack_from(page, start)
+                yield bytes(page[start : start + _HEAD.size + key_length + length])
+
+    def _find(self, key: bytes) -> int | None:
+        """The key's place in the table."""
+        mark = mark_of(key)
+        table, mask = self._table, len(self._table) - 1
+        place = mark & mask
+        while entry := table[place]:
+            if entry >> 32 == mark:
+                page, start = self._pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
+                if page.startswith(key, start + _HEAD.size) and _HEAD.unpack_from(page, start)[0] == len(key):
+                    return place
+            place = (place + 1) & mask
+        return None
+
+    def _lay(self, packed: bytes) -> int:
+        """Where the cell lies from now on, in units."""
+        units = _units(len(packed))
+        free = self._free.get(units)
+        if free:
+            unit = free.pop()
+            self._idle -= units
+            start = (unit & _IN_PAGE) * _UNIT
+            self._pages[unit >> _PAGE_BITS][start : start + len(packed)] = packed
+            return unit
+        page = self._pages[-1]
+        if len(page) + units * _UNIT > _PAGE * _UNIT and page:
+            page = bytearray()
+            self._pages.append(page)
+        unit = (len(self._pages) - 1) << _PAGE_BITS | len(page) // _UNIT
+        page += packed.ljust(units * _UNIT, b"\0")
+        return unit
+
+    def _release(self, unit: int, units: int) -> None:
+        free = self._free.get(units)
+        if free is None:
+            free = self._free[units] = []
+        free.append(unit)
+        self._idle += units
+        if self._idle > _LOOSE and 2 * _UNIT * self._idle > sum(map(len, self._pages)):
+            self._lay_anew()
+
+    def _rebuild(self) -> None:
+        """A table of the right size, without the entries that are gone."""
+        size = _SMALLEST
+        while size < 2 * self._count + 2:
+            size *= 2
+        table, mask = array("Q", bytes(8 * size)), size - 1
+        for entry in self._table:
+            if entry and entry != _GONE:
+                place = entry >> 32 & mask
+                while table[place]:
+                    place = (place + 1) & mask
+                table[place] = entry
+        self._table, self._used = table, self._count
+
+    def _lay_anew(self) -> None:
+        """Close the gaps."""
+        packed = list(self._packed())
+        self._pages, self._idle = [bytearray()], 0
+        self._free.clear()
+        table, left = self._table, iter(packed)
+        for place, entry in enumerate(table):
+            if entry and entry != _GONE:
+                table[place] = entry >> 32 << 32 | self._lay(next(left))
+
+
+def _units(length: int) -> int:
+    return (length + _UNIT - 1) // _UNIT
