@@ -13,9 +13,12 @@ from msgspec import Struct
 from benchmarks.plain_loop import PlainLoop, read_in_order
 from config.loader import load_settings
 from config.settings import Settings
+from dataflows.backtest import Plan, backtest
+from dataflows.history import HistoryPass
 from dataflows.run import RunPlan, execute
 from events.model import AnyEvent
 from operators.heart.router import Header
+from sinks.files import FileSink
 from sources.files import FileInput
 
 ALERTS: Final = "alerts.ndjson"
@@ -32,6 +35,8 @@ FOUR_DETECTORS: Final[Mapping[str, Any]] = {
         "resonance": {"season": "none", "hold": False},
     },
 }
+
+ANOTHER_LIMIT: Final[Mapping[str, Any]] = {"detectors": {"order_timeout": {"limit": "3h"}}}
 
 
 class Figure(Struct, frozen=True):
@@ -73,6 +78,28 @@ def _flow(overrides: Mapping[str, Any]) -> Callable[[Path, Path], int]:
     return run
 
 
+def _replay(overrides: Mapping[str, Any]) -> Callable[[Path, Path], int]:
+    def run(events: Path, output: Path) -> int:
+        history = HistoryPass(load_settings(overrides=overrides), [events])
+        sink = FileSink(output)
+        for records in history.batches():
+            sink.write(records)
+        sink.close()
+        return history.events
+
+    return run
+
+
+def _backtest(overrides: Mapping[str, Any], *, everything: bool = False) -> Callable[[Path, Path], int]:
+    """Two rule sets over the same history, in this one process."""
+
+    def run(events: Path, output: Path) -> int:
+        first, second = load_settings(), load_settings(overrides=overrides)
+        return backtest(Plan(first, second, [events], everything=everything)).events
+
+    return run
+
+
 def _decoding(kind: Any) -> Callable[[Path, Path], int]:
     def run(events: Path, output: Path) -> int:
         decode = msgspec.json.Decoder(kind).decode_lines
@@ -93,8 +120,14 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "read_events": Figure("read and decode events, nothing else", _decoding(AnyEvent), alerts=False),
     PLAIN: Figure("plain loop, four detectors, no guarantees", _plain_loop),
     FLOW: Figure("flow, four detectors", _flow(FOUR_DETECTORS), answers_like=PLAIN),
+    "replay": Figure("replay, four detectors", _replay(FOUR_DETECTORS), answers_like=PLAIN),
     "flow_all_detectors": Figure("flow, all seven detectors, all keys, holds", _flow(_NO_DOCUMENT)),
     "flow_as_shipped": Figure("flow as shipped: also versions and diffs", _flow({}), answers_like="flow_all_detectors"),
+    "replay_as_shipped": Figure("replay as shipped", _replay({}), answers_like="flow_all_detectors"),
+    "backtest": Figure("backtest of two rule sets, another limit", _backtest(ANOTHER_LIMIT), alerts=False),
+    "backtest_all_rules": Figure(
+        "backtest of two rule sets, all rules", _backtest(ANOTHER_LIMIT, everything=True), alerts=False
+    ),
 }
 
 

@@ -1,11 +1,13 @@
 """What types cannot say about settings: names that must exist, and limits that contradict each other."""
 
-import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.composite_checks import composite_problems
 from config.fallback import fallback_problems
 from config.intake import intake_problems
+from config.limits import DAY_OF_YEAR, limit_doubts, limit_problems
+from config.outcomes import outcome_problems
 from config.problems import Problem
 from config.settings import Settings
 
@@ -24,7 +26,6 @@ SIGNALS = (
     "form_fill_time",
 )
 _HOUR = 3_600_000
-_DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 
 
 def references(settings: Settings) -> list[Problem]:
@@ -38,12 +39,15 @@ def references(settings: Settings) -> list[Problem]:
         *_silence(settings),
         *intake_problems(settings),
         *fallback_problems(settings),
+        *composite_problems(settings),
+        *outcome_problems(settings),
+        *limit_problems(settings),
     ]
 
 
 def contradictions(settings: Settings) -> list[Problem]:
     """Limits that are allowed but work against each other: the configuration is warned about."""
-    return [*_reminders(settings), *_handling(settings), *_lateness(settings)]
+    return [*_reminders(settings), *_handling(settings), *_lateness(settings), *limit_doubts(settings)]
 
 
 def _zone(settings: Settings) -> Iterator[Problem]:
@@ -97,6 +101,8 @@ def _flow(settings: Settings) -> Iterator[Problem]:
 
 def _resonance(settings: Settings) -> Iterator[Problem]:
     resonance = settings.detectors.resonance
+    if resonance.orange <= 0:
+        yield Problem("detectors.resonance.orange", "must be more than 0: without a signal there is nothing to tell")
     if resonance.lock < resonance.orange:
         yield Problem("detectors.resonance.lock", f"must not be below orange ({resonance.orange})")
     if resonance.season not in ("auto", "none", *resonance.seasons):
@@ -106,7 +112,7 @@ def _resonance(settings: Settings) -> Iterator[Problem]:
     for name, season in resonance.seasons.items():
         tables[f"seasons.{name}.weights"] = season.weights
         for span in season.dates:
-            if not all(_DAY.fullmatch(day) for day in span.split("/")):
+            if not all(DAY_OF_YEAR.fullmatch(day) for day in span.split("/")):
                 yield Problem(f"detectors.resonance.seasons.{name}.dates", f"{span!r}: write MM-DD/MM-DD")
     for table, weights in tables.items():
         for signal in weights:

@@ -2,16 +2,16 @@
 
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import msgspec
 
+from config.calendar_file import with_files
 from config.checks import contradictions, references
 from config.problems import ConfigurationError, Problem
 from config.settings import Settings
+from config.typed import checked
 from config.units import decode_unit
 
 HERE = Path(__file__).parent
@@ -25,12 +25,12 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, object] | No
     """
     where = str(path) if path else "the defaults"
     user = _read(path) if path else {}
-    user = _merged(user, overrides or {})
+    user = with_files(_merged(user, overrides or {}), path)
     default = _read(HERE / "default.toml")
     chain = user.get("chain", default["chain"])
     base = _merged(default, _read(chain_file(chain, path)))
     problems: list[Problem] = []
-    values = _checked(Settings, _merged(base, user), "", problems)
+    values = checked(Settings, _merged(base, user), "", problems)
     if problems:
         raise ConfigurationError(where, problems)
     settings: Settings = msgspec.convert(values, Settings, dec_hook=decode_unit)
@@ -78,50 +78,3 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = result.get(key)
         result[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def _checked(kind: Any, value: Any, path: str, problems: list[Problem]) -> Any:
-    """Walk a value along its type and note every problem; returns the value for the final conversion."""
-    struct = _struct_of(kind)
-    if struct is not None:
-        return _checked_table(struct, value, path, problems)
-    if get_origin(kind) is dict and isinstance(value, Mapping):
-        inner = get_args(kind)[1]
-        return {key: _checked(inner, item, f"{path}.{key}", problems) for key, item in value.items()}
-    try:
-        msgspec.convert(value, kind, dec_hook=decode_unit)
-    except (msgspec.ValidationError, ValueError) as error:
-        problems.append(Problem(path, str(error).replace(" - at `$`", "")))
-    return value
-
-
-def _checked_table(struct: type[msgspec.Struct], value: Any, path: str, problems: list[Problem]) -> Any:
-    if not isinstance(value, Mapping):
-        problems.append(Problem(path, f"must be a table, not {value!r}"))
-        return value
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    for key in value:
-        if key not in fields:
-            close = get_close_matches(key, fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "known here: " + ", ".join(fields)
-            problems.append(Problem(_join(path, key), f"unknown setting; {hint}"))
-    result = {}
-    for name, field in fields.items():
-        if name in value:
-            result[name] = _checked(field.type, value[name], _join(path, name), problems)
-        elif field.required:
-            problems.append(Problem(_join(path, name), "is missing"))
-    return result
-
-
-def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
-    if get_origin(kind) in (Union, UnionType):
-        inner = [arg for arg in get_args(kind) if arg is not NoneType]
-        kind = inner[0] if len(inner) == 1 else None
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    return None
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key

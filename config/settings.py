@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from config.composite import BaselineSettings, CompositeRule, ListSettings
 from config.units import Duration, Instant, Thousandths
 
 Count = Annotated[int, Meta(ge=1)]
@@ -13,6 +14,10 @@ RiskKey = Literal["card", "phone", "ip", "device", "address"]
 SignatureScheme = Literal[
     "shopify", "woocommerce", "wechatpay", "alipay", "taobao", "jd", "pdd", "douyin", "doudian", "hmac"
 ]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DaySpan = Annotated[str, Meta(pattern=r"^\d\d-\d\d/\d\d-\d\d$")]
+DateSpan = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d(/\d{4}-\d\d-\d\d)?$")]
+TimeSpan = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d/(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 PollAdapter = Literal["shopify", "woocommerce", "generic"]
 SinceFormat = Literal["iso", "epoch_s", "epoch_ms"]
 
@@ -79,23 +84,86 @@ class StatusSettings(Struct, frozen=True):
     systems: dict[str, dict[str, StatusRule]]
 
 
+class CalendarSettings(Struct, frozen=True):
+    """Which time is working time. ``holidays``: whose public holidays and make-up workdays count.
+
+    ``weekend``: days of the week without work; ``times``: of a working day. ``off`` and ``work``: single dates, or
+    ranges with both ends; ``file``: a TOML file with more of them, beside the configuration.
+    """
+
+    holidays: Literal["china", "none"]
+    weekend: tuple[Weekday, ...]
+    times: Annotated[tuple[TimeSpan, ...], Meta(min_length=1)]
+    off: tuple[DateSpan, ...] = ()
+    work: tuple[DateSpan, ...] = ()
+    file: str | None = None
+
+
+class LimitHours(Struct, frozen=True):
+    """More time for clocks that start within these local times. Without ``stages``: in all of them."""
+
+    times: Annotated[tuple[TimeSpan, ...], Meta(min_length=1)]
+    extra: Duration
+    stages: tuple[str, ...] = ()
+
+
+class LimitSeason(Struct, frozen=True):
+    """Another limit for clocks that start on these days. Without ``stages``: in all of them."""
+
+    dates: Annotated[tuple[DaySpan, ...], Meta(min_length=1)]
+    factor: Thousandths
+    stages: tuple[str, ...] = ()
+
+
+class LimitHistory(Struct, frozen=True):
+    """Limits from a shop's own last stays in a stage: ``quantile`` of the last ``sample``, times ``factor``.
+
+    From ``minimum`` stays on, and taken anew after each ``refresh`` of them. ``at_least`` and ``at_most`` are bounds,
+    as parts of the limit that the norm gives. ``stages``: where; none: in all with a norm.
+    """
+
+    enabled: bool
+    stages: tuple[str, ...]
+    quantile: Thousandths
+    factor: Thousandths
+    sample: Annotated[int, Meta(ge=1, le=10_000)]
+    minimum: Count
+    refresh: Count
+    at_least: Thousandths
+    at_most: Thousandths
+
+
 class StageTimeoutSettings(Struct, frozen=True):
-    """Stage limits: ``norm`` times ``factor``; ``by_category`` names other norms; reminder a lead before the limit."""
+    """Stage limits: ``norm`` times ``factor``; ``by_category`` names other norms; reminder a lead before the limit.
+
+    How they adapt is told in docs/limits.md. ``promised_for``: categories whose clocks start at the promised time.
+    ``calendar``: counts only its working time; ``calendars``: the same for single stages.
+    """
 
     enabled: bool
     version: Count
     factor: Thousandths
     by_category: dict[str, dict[str, Duration]]
+    promised_for: tuple[str, ...]
+    calendar: str
+    calendars: dict[str, str]
+    hours: dict[str, LimitHours]
+    seasons: dict[str, LimitSeason]
+    history: LimitHistory
     reminder_lead: Duration | None = None
 
 
 class OrderTimeoutSettings(Struct, frozen=True):
-    """The handling limit: from paid until the warehouse first handles the order."""
+    """The handling limit: from paid until the warehouse first handles the order. It adapts as stage limits do."""
 
     enabled: bool
     version: Count
     limit: Duration
     by_category: dict[str, Duration]
+    promised_for: tuple[str, ...]
+    calendar: str
+    hours: dict[str, LimitHours]
+    seasons: dict[str, LimitSeason]
     reminder_lead: Duration | None = None
 
 
@@ -144,7 +212,7 @@ class MergeCandidateSettings(Struct, frozen=True):
 class Season(Struct, frozen=True):
     """Days (``MM-DD`` to ``MM-DD``, both included, may pass the year's end) with weights of their own."""
 
-    dates: tuple[Annotated[str, Meta(pattern=r"^\d\d-\d\d/\d\d-\d\d$")], ...]
+    dates: tuple[DaySpan, ...]
     weights: dict[str, Thousandths]
 
 
@@ -196,7 +264,8 @@ class ContractSettings(Struct, frozen=True):
     ``window``: what is judged. ``at_least``: records that deviate. ``rise``: above the share of the past. ``past``:
     records from which on there is a past, ``memory``: how many it is made of. ``learning``: raw records of a source
     until its names and versions count as known. A new one ends as an alert when it was not seen for ``gone_after``, or
-    has been there for ``usual_after``. ``names_at_once``: open alerts about new names of one source.
+    has been there for ``usual_after``. ``names_at_once``: open alerts about new fields of one source,
+    and about new headers.
     """
 
     enabled: bool
@@ -293,6 +362,7 @@ class TopicSettings(Struct, frozen=True):
     orders: str
     behaviour: str
     actions: str
+    rules: str
     alerts: str
     diffs: str
     versions: str
@@ -485,6 +555,51 @@ class FallbackSettings(Struct, frozen=True):
     notice_en: str
 
 
+class OutcomeSettings(Struct, frozen=True):
+    """What says that an order failed, and what says that it was fine: conditions, see docs/backtest.md."""
+
+    failed: tuple[str, ...]
+    fine: tuple[str, ...]
+
+
+class BacktestSettings(Struct, frozen=True):
+    """How a backtest judges alerts by what became of the orders; no run looks at it.
+
+    ``delivered``: the stages in which an order is delivered; none: what the chain tells. ``judged_by``: rule ->
+    outcome.
+    """
+
+    delivered: tuple[str, ...]
+    outcomes: dict[str, OutcomeSettings]
+    judged_by: dict[str, str]
+
+
+class FeedbackFailures(Struct, frozen=True):
+    """When an order counts as failed. ``cancelled``: in a stage that cancels, after payment (``paid``), or ``any``.
+
+    ``stages``: entered; ``statuses``: system -> its raw statuses; ``scans``: of carriers.
+    """
+
+    cancelled: Literal["paid", "any", "never"]
+    stages: tuple[str, ...]
+    statuses: dict[str, tuple[str, ...]]
+    scans: tuple[str, ...]
+
+
+class FeedbackSettings(Struct, frozen=True):
+    """What reviews and failed orders say about rules: docs/feedback.md.
+
+    ``step``: of event time, after which counts that changed are given out. ``window``: for how long an order's alerts
+    are remembered. ``alerts_of``: rules whose alerts on an order are reviewed even where nothing is held.
+    """
+
+    enabled: bool
+    step: Duration
+    window: Duration
+    alerts_of: tuple[str, ...]
+    failures: FeedbackFailures
+
+
 class Settings(Struct, frozen=True):
     """The effective settings of a run."""
 
@@ -495,6 +610,7 @@ class Settings(Struct, frozen=True):
     stages: dict[str, StageSettings]
     flow: FlowSettings
     status: StatusSettings
+    calendars: dict[str, CalendarSettings]
     detectors: DetectorSettings
     versions: VersionSettings
     diffs: DiffSettings
@@ -507,3 +623,8 @@ class Settings(Struct, frozen=True):
     platform: PlatformSettings
     intake: IntakeSettings
     fallback: FallbackSettings
+    feedback: FeedbackSettings
+    baselines: BaselineSettings
+    lists: dict[str, ListSettings]
+    composite: dict[str, CompositeRule]
+    backtest: BacktestSettings

@@ -23,12 +23,13 @@ class Texts(Struct, frozen=True):
     reasons: dict[str, Pair]
     kinds: dict[str, Pair]
     signals: dict[str, Pair]
+    limits: dict[str, Pair]
 
 
 @cache
 def load_texts() -> Texts:
     """The shipped texts."""
     raw = tomllib.loads((Path(__file__).parent / "texts.toml").read_text(encoding="utf-8"))
-    tables = {name: raw.pop(name) for name in ("reasons", "kinds", "signals")}
+    tables = {name: raw.pop(name) for name in ("reasons", "kinds", "signals", "limits")}
     acknowledged = raw.pop("common")["acknowledged"]
     return msgspec.convert({"rules": raw, "acknowledged": acknowledged, **tables}, Texts)

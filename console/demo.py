@@ -16,7 +16,8 @@ from console.truth import TruthReport, check_truth
 if TYPE_CHECKING:
     from console.live_view import Language
     from console.tally import Tally
-    from dataflows.run import RunPlan, Summary
+    from dataflows.run import RunPlan
+    from dataflows.summary import Summary
     from sources.simulator import Counts
 
 LIVE_SECONDS = 25.0
@@ -111,7 +112,7 @@ def _demonstrate(
 
 def _simulate(orders: int, seed: int, directory: Path) -> "Counts":
     from console.progress import counted
-    from dataflows.run import environment_of
+    from dataflows.environment import environment_of
     from sources.simulator import SimulationPlan, write
 
     settings = load_settings()

@@ -101,7 +101,7 @@ def _partitions(counts: list[int], processes: int) -> Iterator[Check]:
         what = f"{some(total, 'partition')} of inputs for {processes} processes: some read nothing"
         yield Check("partitions", "warning", what, "give the inputs more partitions, or run fewer processes")
     elif total:
-        yield Check("partitions", "ok", f"{', '.join(map(str, counts))} of orders, behaviour, actions")
+        yield Check("partitions", "ok", f"{', '.join(map(str, counts))} of {', '.join(INPUT_TOPICS)}")
 
 
 def _topic_settings(
@@ -175,10 +175,10 @@ def _kept_for_ever(topic: str, config: Mapping[str, str]) -> Iterator[Check]:
 def _cleanup(plan: TopicPlan, config: Mapping[str, str]) -> Iterator[Check]:
     compacted, wanted = "compact" in config["cleanup.policy"], plan.config.get("cleanup.policy") == "compact"
     if wanted and not compacted:
-        what = f"{plan.name}: cleanup.policy is {config['cleanup.policy']}: holds that stand for long are deleted"
+        what = f"{plan.name}: cleanup.policy is {config['cleanup.policy']}: what stands for long is deleted"
         yield Check("clean-up", "wrong", what, f"set cleanup.policy=compact on {plan.name}")
     elif wanted and "delete" in config["cleanup.policy"] and int(config["retention.ms"]) >= 0:
-        what = f"{plan.name}: holds older than {Duration(int(config['retention.ms']))} are deleted"
+        what = f"{plan.name}: what is older than {Duration(int(config['retention.ms']))} is deleted"
         yield Check("clean-up", "wrong", what, f"set cleanup.policy=compact alone on {plan.name}")
     elif compacted and not wanted:
         what = f"{plan.name}: cleanup.policy is {config['cleanup.policy']}: all but the newest record of a key are lost"

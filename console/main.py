@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from console import config, dlq, fallback, intake, profile, topics
+from console import config, dlq, fallback, intake, profile, rules, topics
+from console.backtest import backtest
 from console.convert import convert
 from console.demo import demo
 from console.doctor import doctor
 from console.errors import Commands
+from console.explain import explain
+from console.replay import replay
 from console.run import run
 from console.simulate import simulate
 from console.status import status
@@ -81,15 +84,19 @@ class _StderrHandler(logging.Handler):
 
 app.command(short_help="See it work: simulated orders, alerts as they arise")(demo)
 app.command(short_help="Run the flow over files or Kafka")(run)
+app.command(short_help="The flow over history once more, into files")(replay)
 app.command(short_help="Make up a trade, with the truth about it")(simulate)
 app.command(short_help="Compare two runs, or a run with the truth")(verify)
+app.command(short_help="Try changed rules on the past")(backtest)
 app.command(short_help="Look whether all is there, and what is open")(status)
 app.command(short_help="Examine all that a run needs, with remedies")(doctor)
 app.command(short_help="Show or compare an order's versions")(versions)
+app.command(short_help="Why an order alerted, or why not")(explain)
 app.command(short_help="A platform's records to canonical events")(convert)
 app.add_typer(profile.app, name="profile")
 app.add_typer(config.app, name="config")
 app.add_typer(topics.app, name="topics")
+app.add_typer(rules.app, name="rules")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(intake.app, name="intake")
 app.add_typer(fallback.app, name="fallback")

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from config.units import Duration, Instant
+from console.errors import WrongUseError
 
 KAFKA: Literal["kafka"] = "kafka"
+Inputs = tuple[Path, ...] | Literal["kafka"]
 
 Config = Annotated[
     Path | None,
@@ -38,6 +40,21 @@ def parse_duration(text: str | Duration) -> Duration:
 def moment(flag: str, help_text: str) -> Any:
     """An option that takes a moment."""
     return typer.Option(flag, metavar="T", parser=parse_instant, help=help_text, show_default=False)
+
+
+def chosen_inputs(given: list[Path] | None, more: list[Path] | None) -> Inputs:
+    """What ``--input`` names: files and directories, or Kafka. Raises WrongUseError."""
+    if more and not given:
+        raise WrongUseError(f"{more[0]} stands alone", f"write --input {more[0]}")
+    paths = (*(given or ()), *(more or ()))
+    if not paths or (len(paths) == 1 and is_kafka(paths[0])):
+        return KAFKA
+    if any(map(is_kafka, paths)):
+        raise WrongUseError("--input names kafka and files", "read one or the other; a directory called kafka: ./kafka")
+    for path in paths:
+        if not path.exists():
+            raise WrongUseError(f"--input {path}: does not exist", "check the path")
+    return paths
 
 
 def is_kafka(value: Path) -> bool:

@@ -9,11 +9,13 @@ import typer
 
 from console.errors import WrongUseError
 from console.output import complain, print_json, to_stdout, warn
+from console.run_notes import keep_note
 from console.summary import show_summary
 from console.tally import Tally
-from dataflows.run import RunPlan, Summary, goes_on, prepare_outputs
+from dataflows.run import RunPlan, goes_on, prepare_outputs
 from dataflows.store import is_new
 from dataflows.store_lock import hold
+from dataflows.summary import Summary
 from dataflows.supervisor import Outcome, Supervisor, this_command
 from operators.heart.lateness import BEFORE_TIME
 
@@ -108,6 +110,7 @@ def _show(plan: RunPlan, processes: int, outcome: Outcome, *, as_json: bool) -> 
         else:
             to_stdout().print("Stopped before it began to read")
         return
+    keep_note(plan, _summary(values))
     if as_json:
         speed = round(values["events"] / max(values["seconds"], 1e-9))
         print_json({**values, "events_per_second": speed, "processes": processes, "restarts": outcome.restarts})

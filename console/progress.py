@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
@@ -16,10 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from console.output import to_stderr
+from console.output import local_time, to_stderr
 from console.readers import WatchedReader
+from operators.heart.lateness import BEFORE_TIME
 from sources.files import named_files
 from sources.reader import Reader
+
+if TYPE_CHECKING:
+    from dataflows.history import HistoryPosition
 
 _PLAIN = (".ndjson", ".jsonl")
 
@@ -57,6 +62,46 @@ class FileProgress:
 
     def _seen(self, position: int, records: int) -> None:
         self._progress.update(self._task, completed=position if self._total is not None else records, records=records)
+
+
+class HistoryProgress:
+    """How far a pass over history is: its event time, its rate, and its share of what there is to read."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = zone
+        self._console = to_stderr()
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[time]}"),
+            TextColumn("{task.fields[events]:,} events, {task.fields[rate]:,.0f} a second"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None, time="", events=0, rate=0.0)
+        self._began = monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, now: "HistoryPosition") -> None:
+        """Take over where the pass is."""
+        self._progress.update(
+            self._task,
+            total=None if now.share is None else 1.0,
+            completed=now.share or 0.0,
+            time=local_time(now.watermark // 1000 * 1000, self._zone) if now.watermark > BEFORE_TIME else "",
+            events=now.events,
+            rate=now.events / max(monotonic() - self._began, 1e-9),
+        )
 
 
 @contextmanager

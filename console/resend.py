@@ -16,7 +16,8 @@ from console.original_keys import OriginalKeys, place_of
 from console.repairs import event_in
 from console.replay_notes import Note
 from events.batch import Headers
-from events.topics import INPUT_TOPICS, topic_of
+from events.model import RulePublished
+from events.topics import INPUT_TOPICS, rule_key, topic_of
 
 KEY_FIELDS = ("order_id", "customer_id", "entity_id")  # how producers key events, where no key came with one
 
@@ -127,6 +128,8 @@ def _key(each: Outgoing, keys: dict[str, bytes | None]) -> tuple[bytes | None, s
     if each.letter.id in keys:
         return keys[each.letter.id], "kept"
     event = event_in(each.payload)
+    if isinstance(event, RulePublished):
+        return rule_key(event).encode(), "made"
     key = next((value for name in KEY_FIELDS if (value := getattr(event, name, None))), None)
     return (None, "none") if key is None else (str(key).encode(), "made")
 

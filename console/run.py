@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -14,15 +14,12 @@ from config.loader import load_settings
 from config.settings import Settings
 from config.units import Instant
 from console.errors import FailedError, WrongUseError, report
-from console.options import KAFKA, Config, Json, is_kafka, parse_instant
+from console.options import KAFKA, Config, Json, chosen_inputs, is_kafka, parse_instant
 from console.output import warn
 
 if TYPE_CHECKING:
     from console.progress import FileProgress
-    from dataflows.run import RunPlan, Summary
-
-_MANY_LATE = 0.2
-Inputs = tuple[Path, ...] | Literal["kafka"]
+    from dataflows.run import RunPlan
 
 
 def run(  # noqa: PLR0913, PLR0917  # one argument for each option
@@ -125,9 +122,11 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     if recovery is not None:
         require_store_place(recovery, overwrite=overwrite)
     settings = load_settings(config, _overrides(redis, arrival, metrics_port))
-    inputs = _inputs(input_, more)
+    inputs = chosen_inputs(input_, more)
     if (redis is not None or is_kafka(output)) and supervisor() is None:
         _warn_of_open_hashes(settings)
+    if supervisor() is None:
+        _warn_of_unknown_holidays(settings)
     debug = bool(ctx.find_root().params.get("debug"))
     _require_work_for_all(max(processes, len(place.addresses)), settings.key_groups)
 
@@ -182,7 +181,8 @@ def _arguments(ctx: typer.Context, plan: "RunPlan", given: Mapping[str, object])
 
 def _execute(plan: "RunPlan", *, as_json: bool, debug: bool) -> None:
     from console.engine import quiet_engine
-    from console.summary import show_summary
+    from console.run_notes import keep_note
+    from console.summary import show_summary, warn_of_lateness
     from console.tally import Tally
     from dataflows.control import Control
     from dataflows.run import execute
@@ -196,8 +196,9 @@ def _execute(plan: "RunPlan", *, as_json: bool, debug: bool) -> None:
             raise
         except BaseException as error:  # the engine's panics are no Exceptions
             _fail(error, plan, debug=debug)
+    keep_note(plan, summary)
     show_summary(plan, summary, tally, stopped=control.stopping, as_json=as_json)
-    _warn_of_lateness(plan, summary)
+    warn_of_lateness(plan.settings, summary, from_topics=plan.inputs == KAFKA)
 
 
 def _fail(error: BaseException, plan: "RunPlan", *, debug: bool) -> NoReturn:
@@ -265,37 +266,14 @@ def _overrides(redis: str | None, arrival: str | None, metrics_port: int | None)
     return given
 
 
-def _inputs(given: list[Path] | None, more: list[Path] | None) -> Inputs:
-    if more and not given:
-        raise WrongUseError(f"{more[0]} stands alone", f"write --input {more[0]}")
-    paths = (*(given or ()), *(more or ()))
-    if not paths or (len(paths) == 1 and is_kafka(paths[0])):
-        return KAFKA
-    if any(map(is_kafka, paths)):
-        raise WrongUseError("--input names kafka and files", "read one or the other; a directory called kafka: ./kafka")
-    for path in paths:
-        if not path.exists():
-            raise WrongUseError(f"--input {path}: does not exist", "check the path")
-    return paths
+def _warn_of_unknown_holidays(settings: Settings) -> None:
+    from config.limits import unknown_holidays
+
+    for problem in unknown_holidays(settings):
+        warn(str(problem))
 
 
 def _warn_of_open_hashes(settings: Settings) -> None:
     name = settings.privacy.hash_key_env
     if not os.environ.get(name):
         warn(f"{name} is not set: hashes of phones, cards and addresses are made without a key and can be guessed")
-
-
-def _warn_of_lateness(plan: "RunPlan", summary: "Summary") -> None:
-    if summary.late <= _MANY_LATE * summary.events:
-        return
-    share = f"{summary.late / summary.events:.0%} of the events are late"
-    if plan.settings.time.arrival == "record" and plan.inputs == KAFKA:
-        warn(
-            f"{share}. If the topics were filled after the fact, their timestamps are no arrivals:"
-            ' run with --arrival ignore, or set time.arrival = "ignore"'
-        )
-    else:
-        warn(
-            f"{share}: their files are not in the order of time. Sort them by time, or raise time.out_of_orderness"
-            f" (now {plan.settings.time.out_of_orderness})"
-        )

@@ -35,7 +35,7 @@ def simulate(  # noqa: PLR0913, PLR0917  # one argument for each option
     _require_free(output, overwrite=overwrite)
 
     from console.progress import counted
-    from dataflows.run import environment_of
+    from dataflows.environment import environment_of
     from sources.simulator import SimulationPlan, write
 
     hash_key = environment_of(settings, read_model=False).hash_key

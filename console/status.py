@@ -13,6 +13,7 @@ from config.problems import ConfigurationError
 from config.settings import Settings
 from config.units import Duration
 from console.errors import FINDING, WRONG_USE
+from console.feedback import feedback_of, feedback_values, show_feedback
 from console.options import Config, Json, parse_duration
 from console.output import local_time, number, print_json, table, to_stderr, to_stdout
 from console.view import ReadModelView, ViewError, ViewState
@@ -57,11 +58,13 @@ def status(
         raise typer.Exit(WRONG_USE) from None
     with to_stderr().status("asking Kafka and Redis"):
         view, of_view = _view(settings, int(max_age))
+        feedback = feedback_of(settings) if view is not None else None
         checks = [*_configuration(settings), *_kafka(settings), *of_view]
     if json_:
-        print_json(_values(checks, view))
+        print_json(_values(checks, view) | feedback_values(feedback))
     else:
         _show(checks, view, settings.zone)
+        show_feedback(feedback)
     if any(check.state == "wrong" for check in checks):
         raise typer.Exit(FINDING)
 

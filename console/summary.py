@@ -1,17 +1,33 @@
 """What a run did, for people and for programs."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from console.output import local_time, number, print_json, some, table, to_stdout
+from config.settings import Settings
+from console.output import local_time, number, print_json, some, table, to_stdout, warn
 from console.tally import Tally
-from dataflows.run import RunPlan, Summary
+from dataflows.summary import Summary
 from operators.heart.lateness import BEFORE_TIME
 
+_MANY_LATE = 0.2
 _STEPS = ("opened", "updated", "acknowledged", "resolved")
 
 
-def show_summary(plan: RunPlan, summary: Summary, tally: Tally, *, stopped: bool, as_json: bool) -> None:
+class Summarised(Protocol):
+    """What was run, as far as its summary speaks of it."""
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings."""
+        ...
+
+    @property
+    def output(self) -> object:
+        """Where the results are."""
+        ...
+
+
+def show_summary(plan: Summarised, summary: Summary, tally: Tally, *, stopped: bool, as_json: bool) -> None:
     """Print it on stdout."""
     if as_json:
         print_json(as_values(summary, tally, stopped=stopped))
@@ -40,6 +56,23 @@ def _facts(summary: Summary, tally: Tally) -> Iterable[tuple[str, str, str]]:
     yield "holds", number(tally.holds.total()), _by(tally.holds)
     yield "versions", number(tally.versions), ""
     yield "diffs", number(tally.diffs.total()), _by(tally.diffs)
+
+
+def warn_of_lateness(settings: Settings, summary: Summary, *, from_topics: bool) -> None:
+    """Say what is likely wrong where a large part of the events came late."""
+    if summary.late <= _MANY_LATE * summary.events:
+        return
+    share = f"{summary.late / summary.events:.0%} of the events are late"
+    if settings.time.arrival == "record" and from_topics:
+        warn(
+            f"{share}. If the topics were filled after the fact, their timestamps are no arrivals:"
+            ' run with --arrival ignore, or set time.arrival = "ignore"'
+        )
+    else:
+        warn(
+            f"{share}: their files are not in the order of time. Sort them by time, or raise time.out_of_orderness"
+            f" (now {settings.time.out_of_orderness})"
+        )
 
 
 def _by(counts: Mapping[str, int]) -> str:

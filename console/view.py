@@ -37,6 +37,13 @@ class ViewState(Struct, frozen=True):
     merges: int
 
 
+class Feedback(Struct, frozen=True):
+    """Counts by name: of each rule and version, and of weak signals (empty before any)."""
+
+    rules: list[tuple[str, int, dict[str, int]]]
+    capture: dict[str, int]
+
+
 class ReadModelView:
     """A reader of the read model; every method raises ViewError when Redis does not answer."""
 
@@ -67,6 +74,17 @@ class ReadModelView:
         except RedisError as error:
             raise ViewError(f"{self.place}: {error}", "check redis.url and that the server is up") from error
         return [{"source": name, **fields} for name, fields in sorted(found) if fields]
+
+    def feedback(self) -> Feedback:
+        """What reviews and failures said so far; docs/feedback.md."""
+        members = self._run(lambda: self._client.zrange(f"{self._prefix}precisions", 0, -1))
+        with self._client.pipeline(transaction=False) as pipeline:
+            for key in ("capture", *(f"precision:{member}" for member in members)):
+                pipeline.hgetall(self._prefix + key)
+            found = self._run(pipeline.execute)
+        capture, *rules = ({name: int(value) for name, value in counts.items()} for counts in found)
+        named = ((*member.rpartition(":")[::2], counts) for member, counts in zip(members, rules, strict=True))
+        return Feedback(sorted((rule, int(version), counts) for rule, version, counts in named if counts), capture)
 
     def __enter__(self) -> Self:
         return self

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from events.batch import RawBatch
 from events.records import Record
 from operators.heart.inputs import Chunk, GroupInput
 from operators.heart.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot
-from operators.heart.router import Router
+from operators.heart.router import Router, key_group
+from operators.rules.documents import Announced, key_of
 from operators.topology import SOURCE, Topology
 
 
@@ -20,6 +21,7 @@ class Delivery(Struct, gc=False):
     events: dict[str, int] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
     forced: int = 0
+    rules: list[Announced] = field(default_factory=list)
 
 
 class Intake:
@@ -32,7 +34,10 @@ class Intake:
         self._plan = plan
         self._origin = f"{SOURCE}/{number}"
         self._until = until
-        self.router = Router(plan.environment.settings.time, plan.environment.groups, plan.routes, plan.copied)
+        settings, groups = plan.environment.settings, plan.environment.groups
+        rules_topic = settings.kafka.topics.rules
+        self.router = Router(settings.time, groups, plan.routes, plan.copied, plan.rulebook, rules_topic)
+        self._ruled = plan.ruled
         self.router.expect(partitions)
         self._sent = BEFORE_TIME
 
@@ -40,9 +45,11 @@ class Intake:
         """Route what was read. Every key group hears of a watermark that moved, others only of what is theirs."""
         chunks: dict[str, dict[int, list[Chunk]]] = {stage: {} for stage in self._plan.stages}
         delivery = Delivery({}, [])
+        rules: list[Announced] = []
         for batch in batches:
             routed = self.router.route(batch)
             delivery.records.extend(routed.dead)
+            rules += routed.rules
             delivery.forced += routed.forced
             if routed.events:
                 delivery.events[batch.topic] = delivery.events.get(batch.topic, 0) + routed.events
@@ -61,7 +68,24 @@ class Intake:
                 group: GroupInput(group, self._origin, self._sent, of_stage.get(group, ()), ended=ended)
                 for group in groups
             }
+        if rules:
+            self._broadcast(rules, delivery, ended)
         return delivery
+
+    def _broadcast(self, rules: Sequence[Announced], delivery: Delivery, ended: int | None) -> None:
+        """Every key group of every stage with rules hears of a document; one of them tells what becomes of it."""
+        delivery.rules.extend(rules)
+        count = self._plan.environment.groups
+        tellers = [key_group(key_of(each.document), count) for each in rules]
+        for stage in self._ruled:
+            inputs = delivery.inputs[stage]
+            for group in range(count):
+                if group not in inputs:
+                    inputs[group] = GroupInput(group, self._origin, self._sent, ended=ended)
+                inputs[group].rules = [
+                    structs.replace(each, tells=True) if group == teller and stage == self._ruled[0] else each
+                    for each, teller in zip(rules, tellers, strict=True)
+                ]
 
     def leave_out(self, partitions: Collection[str]) -> None:
         """Let time go on without these partitions, and only these."""

@@ -71,6 +71,10 @@ class Lookout:
         """One of them became a dead letter."""
         self.watch.dead_letter(letter)
 
+    def rules_published(self, rules: Iterable[str]) -> None:
+        """Documents of these rules came and were right."""
+        self.watch.rules_published(rules)
+
     def snapshot(self) -> bytes:
         """The open platform alerts."""
         return self.watch.snapshot()

@@ -30,6 +30,7 @@ class MemoryDriver:
             stage: [plan.key_group(stage) for _ in self._numbers] for stage in plan.stages
         }
         self._combiners = {stage: Combiner(plan, stage, self._numbers) for stage in plan.stages}
+        self.duplicates = 0
 
     def feed(self, *batches: RawBatch) -> list[Record]:
         """Apply batches and all that the watermark then allows."""
@@ -48,6 +49,7 @@ class MemoryDriver:
             for number, inputs in sorted(waiting[stage].items()):
                 output = _turn(groups[number], inputs)
                 outputs.append((number, output))
+                self.duplicates += output.counts.duplicates
                 yield from output.records
             for target, by_group in self._combiners[stage].combine(outputs).items():
                 for number, item in by_group.items():

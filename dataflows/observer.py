@@ -1,7 +1,7 @@
 """Turns what passes through a run into metrics and into the counts of its summary."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 
 from dataflows.intake import Delivery, Intake
@@ -97,6 +97,11 @@ class Observer:
         """State is there again, and the first records are on their way."""
         self._metrics.set("orderpulse_recovery_seconds", perf_counter() - self._started)
 
+    def rules(self, versions: Mapping[str, int]) -> None:
+        """Which version of each rule is in effect."""
+        for rule, version in versions.items():
+            self._metrics.set("orderpulse_rule_version", version, rule=rule)
+
     def stage(self, stage: str, outputs: Iterable[tuple[int, GroupOutput]], watermark: int) -> None:
         """What a stage's key groups did, and what they hold now."""
         groups = self._groups.setdefault(stage, {})
@@ -105,6 +110,10 @@ class Observer:
             groups[number] = output.counts
             applied += output.counts.applied
             duplicates += output.counts.duplicates
+            for (rule, reason), count in (output.counts.failed_conditions or {}).items():
+                self._metrics.add("orderpulse_condition_failures_total", count, rule=rule, reason=reason)
+            if output.rule_versions is not None:
+                self.rules(output.rule_versions)
         metrics = self._metrics
         if applied:
             metrics.add("orderpulse_events_applied_total", applied, stage=stage)

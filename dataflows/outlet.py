@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
-from events.records import AlertRecord, DeadLetterRecord, DiffRecord, HoldRecord, Record, Step
+from events.records import AlertRecord, DeadLetterRecord, DiffRecord, FeedbackTotals, HoldRecord, Record, Step
+from sinks.feedback import tell_feedback
 from sinks.metrics import Metrics
 from sinks.sink import Sink, SinkError
 
@@ -116,6 +117,8 @@ class Outlet:
                 self._count_open(record.rule, record.step)
             elif isinstance(record, HoldRecord):
                 self._metrics.add("orderpulse_holds_total", status=record.status)
+            elif isinstance(record, FeedbackTotals):
+                tell_feedback(self._metrics, record)
             elif isinstance(record, DeadLetterRecord):
                 self._metrics.add("orderpulse_dead_letters_total", reason=record.reason)
                 if self.on_dead_letter is not None:

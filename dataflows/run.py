@@ -1,8 +1,6 @@
 """One run of the flow, or one process of it: opens what it needs, runs it under Bytewax, says what happened."""
 
-import gc
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +15,9 @@ from msgspec import Struct
 
 from config.settings import Settings
 from dataflows.child import kept_in_bounds, restarts, supervisor
+from dataflows.collector import patient_collector
 from dataflows.control import Control
+from dataflows.environment import environment_of
 from dataflows.flow import Run, build_flow
 from dataflows.keeping import least
 from dataflows.lookout import Lookout
@@ -26,8 +26,9 @@ from dataflows.outlet import Outlet
 from dataflows.source import WorkerSource
 from dataflows.store import Manifest, open_for, read_manifest
 from dataflows.store_errors import RESTORE, StoreError
+from dataflows.summary import Summary
 from dataflows.worker import Worker
-from operators.heart.component import Environment
+from events.topics import INPUT_TOPICS
 from operators.topology import Topology, topology
 from sinks.files import FileSink, mend, prepare_directory
 from sinks.health import HealthServer
@@ -42,9 +43,6 @@ from sources.kafka_reader import KafkaReader
 from sources.reader import Input, Reader, SourceError
 
 KAFKA: Literal["kafka"] = "kafka"
-# Almost all that a run makes is freed by reference counting; at Python's own thresholds the collector walks the state
-# of open orders again and again and finds nothing.
-_COLLECT_AFTER = (10_000, 20, 100)
 # Where the sinks stood before the first run on a store, by process.
 _FIRST: Final = "outputs-*.json"
 _FIRST_PAUSE: Final = 0.1
@@ -76,26 +74,9 @@ class RunPlan(Struct, frozen=True):
         return len(self.addresses) or 1
 
 
-class Summary(Struct, frozen=True):
-    """What a run did. ``watermark`` in epoch ms."""
-
-    events: int
-    duplicates: int
-    late: int
-    forced: int
-    watermark: int
-    seconds: float
-
-
 def wall_clock() -> int:
     """Now, in epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def environment_of(settings: Settings, *, read_model: bool) -> Environment:
-    """What the components share; the hash key comes from the environment variable that the settings name."""
-    hash_key = os.environ.get(settings.privacy.hash_key_env, "").encode()[:64]
-    return Environment(settings, settings.key_groups, hash_key, read_model)
 
 
 def topology_of(plan: RunPlan, source: Input) -> Topology:
@@ -144,6 +125,8 @@ def execute(
         source = _open_patiently(plan, clock, control)
         open_things.callback(source.close)
         worker = Worker(topology_of(plan, source), plan.process_id or 0)
+        if worker.plan.rulebook is not None:
+            observer.rules(worker.plan.rulebook.versions())
         going_on = False
         if plan.recovery is not None:
             stages = manifest_of(plan, worker.plan, source)
@@ -218,8 +201,10 @@ def open_input(plan: RunPlan, clock: SteadyClock) -> Input:
         paths = [Path(path) for path in plan.inputs]
         # Their dead letters go to a topic that exists.
         return FileInput(paths, topic=kafka.topics.orders) if plan.output == KAFKA else FileInput(paths)
-    topics = (kafka.topics.orders, kafka.topics.behaviour, kafka.topics.actions)
-    return KafkaInput(kafka, topics, start=kafka.start, bounded=plan.bounded, clock=clock)
+    topics = [str(getattr(kafka.topics, name)) for name in INPUT_TOPICS]
+    # Rules hold from their moment on, however long ago that was.
+    whole = (kafka.topics.rules,)
+    return KafkaInput(kafka, topics, start=kafka.start, bounded=plan.bounded, whole=whole, clock=clock)
 
 
 def goes_on(store: Path, *, is_new: bool) -> bool:
@@ -310,7 +295,7 @@ def _run(plan: RunPlan, run: Run, source: Input) -> None:
     reading = WorkerSource(source, run.worker, control, run.observer, lookout, until=plan.until)
     flow = build_flow(run, source, reading)
     try:
-        with _patient_collector():
+        with patient_collector():
             cli_main(
                 flow,
                 process_id=plan.process_id,
@@ -330,17 +315,3 @@ def _recovery(plan: RunPlan) -> RecoveryConfig | None:
         return None
     keep = timedelta(milliseconds=plan.settings.recovery.keep)
     return RecoveryConfig(plan.recovery, backup_interval=keep)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _patient_collector() -> Iterator[None]:
-    """Collect garbage seldom, and leave alone what was there before; then as it was, for whoever called the run."""
-    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        if not frozen:
-            gc.unfreeze()

@@ -117,6 +117,7 @@ class WorkerSource:
         delivery.records.extend(alerts)
         for batch in batches:
             self._lookout.read(batch.partition, len(batch.lines))
+        self._lookout.rules_published(each.document.rule for each in delivery.rules)
         self._observer.delivery(delivery, self._reader, self._intake)
         return (delivery,)
 

@@ -29,6 +29,7 @@ _EVENT_KEYS: dict[InputTopic, str] = {
     "orders": "The order id, so that each order's events stand in one partition.",
     "behaviour": "The order id, or the customer id where no order is named.",
     "actions": "The order id, or the entity id of the alert.",
+    "rules": "The rule and its version, as `kind/rule/version`, so that compaction leaves each version.",
 }
 
 

@@ -31,6 +31,7 @@ from events.model import (
     PaymentSucceeded,
     ReviewConfirmed,
     ReviewReleased,
+    RulePublished,
     SystemStatus,
     TraitCount,
     WaybillPrinted,
@@ -231,6 +232,17 @@ _EVENTS: tuple[Event, ...] = (
             NameCount("header", "x-wx-nonce", count=5, position=1_318),
         ),
         traits=(TraitCount("resource.algorithm", "AEAD_AES_256_GCM", count=42, position=1_290),),
+    ),
+    RulePublished(
+        id="card_burst/2",
+        source="rules",
+        time=CREATED + 20 * MINUTE,
+        rule="card_burst",
+        version=2,
+        effective_at=CREATED + 30 * MINUTE,
+        settings={"any_amount": {"count": 4}, "same_amount": {"window": "15m"}},
+        operator="zhang.wei",
+        reason="a fourth order on one card was fraud on 29 January",
     ),
 )
 

@@ -32,6 +32,7 @@ TOPIC_TITLES: dict[InputTopic, tuple[str, str]] = {
     "orders": ("Order events", "What happened to orders, their payments and their parcels."),
     "behaviour": ("Behaviour events", "What customers did, in the shop and in chat."),
     "actions": ("Actions", "What people decided about holds and alerts, and what the intake counted."),
+    "rules": ("Rules", "Settings of rules that take effect at a stated moment; all that was ever published is kept."),
 }
 
 
@@ -51,6 +52,15 @@ def json_schemas() -> dict[str, Schema]:
     for output in OUTPUTS:
         schemas[output.name] = _single(output.name, output.record)
     return schemas
+
+
+def report_schema(name: str, kind: type[Struct]) -> Schema:
+    """The schema of what a command prints with ``--json``; its classes say in their descriptions what fields mean."""
+    _, components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    definitions: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(components))
+    for definition in definitions.values():
+        definition["description"] = described(definition["description"])
+    return _head(name) | definitions.pop(kind.__name__) | {"$defs": definitions}
 
 
 def schema_text(schema: Schema) -> str:

@@ -57,6 +57,7 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "priority": "How urgent the order is, e.g. `high`; absent: like any other.",
         "remark": "What was said when the order was taken.",
         "fallback_id": "The number under which this order was taken while its system was down: see docs/fallback.md.",
+        "account_since": "When the customer's account was made, where the source tells it.",
     },
     model.OrderStage: {
         "stage": "A stage of the configured chain, e.g. `packed`.",
@@ -131,9 +132,11 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
     },
     model.ReviewReleased: {
         "note": "The reviewer's remark.",
+        "episode": "The alert that was reviewed, as its record names it; null: those of the order not reviewed yet.",
     },
     model.ReviewConfirmed: {
         "note": "The reviewer's remark.",
+        "episode": "The alert that was reviewed, as its record names it; null: those of the order not reviewed yet.",
     },
     model.DeviationCount: {
         "what": "`missing`: no value, and the event can do without; `lacking`: no value, and the event needs it;"
@@ -169,6 +172,16 @@ MEANINGS: dict[type[Struct], dict[str, str]] = {
         "fields": "What the profile reads.",
         "names": "All names of fields and headers, also those that the profile does not read.",
         "traits": "Schemes and versions.",
+    },
+    model.RulePublished: {
+        "rule": "The rule, e.g. `card_burst`.",
+        "version": "Of the rule; a larger one takes the place of a smaller one.",
+        "effective_at": "From when on it holds, in event time; before the event's own `time` it does not.",
+        "kind": "What kind of rule it is: `detector` for those of `[detectors]`.",
+        "settings": "What is to be otherwise than in the file, written as there; it stands alone, without the version "
+        "before.",
+        "operator": "The person or account that published it.",
+        "reason": "Why.",
     },
     model.FallbackLinked: {
         "main_order_id": "The order of the main system.",

@@ -5,7 +5,7 @@ currency (fen for CNY), time is UTC epoch milliseconds. Fields that a message do
 that is not listed here goes to the dead letters.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 
@@ -25,6 +25,7 @@ Measure = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Text = Annotated[str, Meta(max_length=20_000)]
 Tally = Annotated[int, Meta(ge=0, le=10**12)]
 SourceField = Annotated[str, Meta(min_length=1, max_length=256)]
+Episode = Annotated[str, Meta(min_length=1, max_length=1024)]
 Deviation = Literal["missing", "lacking", "unparsable", "unknown_status", "decrypt_failed", "time_offset"]
 
 
@@ -92,6 +93,7 @@ class OrderCreated(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="o
     priority: Name | None = None
     remark: Text | None = None
     fallback_id: Key | None = None
+    account_since: EpochMs | None = None
 
 
 class OrderStage(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="order.stage", kw_only=True):
@@ -211,12 +213,14 @@ class ReviewReleased(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag=
     """A reviewer found the order in order: its holds are released."""
 
     note: str | None = None
+    episode: Episode | None = None
 
 
 class ReviewConfirmed(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="review.confirmed", kw_only=True):
     """A reviewer confirmed the suspicion: the review ends and the order must not ship."""
 
     note: str | None = None
+    episode: Episode | None = None
 
 
 class FallbackLinked(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="fallback.linked", kw_only=True):
@@ -248,7 +252,7 @@ class BuyerNotice(OrderEvent, frozen=True, gc=False, omit_defaults=True, tag="bu
 class AlertAcknowledged(Event, frozen=True, gc=False, omit_defaults=True, tag="alert.acknowledged", kw_only=True):
     """A person has read an alert. The three names are copied from the alert record."""
 
-    episode: Annotated[str, Meta(min_length=1, max_length=1024)]
+    episode: Episode
     entity_type: Name
     entity_id: Annotated[str, Meta(min_length=1, max_length=600)]
     operator: str | None = None
@@ -312,6 +316,18 @@ class JobHeartbeat(Event, frozen=True, gc=False, omit_defaults=True, tag="job.he
     period: Annotated[int, Meta(ge=1, le=10**12)] | None = None
 
 
+class RulePublished(Event, frozen=True, gc=False, omit_defaults=True, tag="rule.published", kw_only=True):
+    """Settings of one rule that hold from a moment on, over those of the files: see docs/live-rules.md."""
+
+    rule: Name
+    version: Annotated[int, Meta(ge=1, le=10**9)]
+    effective_at: EpochMs
+    kind: Name = "detector"
+    settings: dict[str, Any] = {}
+    operator: str | None = None
+    reason: Text | None = None
+
+
 AnyEvent = (
     OrderCreated
     | OrderStage
@@ -333,6 +349,7 @@ AnyEvent = (
     | AlertAcknowledged
     | JobHeartbeat
     | ContractCounted
+    | RulePublished
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__

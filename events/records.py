@@ -166,5 +166,20 @@ class SourceHealth(Struct, frozen=True, gc=False):
     open: tuple[dict[str, Any], ...]
 
 
-ReadModelOnly = OrderSnapshot | SourceHealth
+class FeedbackTotals(Struct, frozen=True, gc=False):
+    """What reviews and failures say so far: for the read model only, the largest ``number`` counts.
+
+    ``precision`` of one version of a rule: ``raised``, ``confirmed``, ``released`` (alerts of orders). ``capture`` of
+    the rule whose alerts are weak signals: ``weak``, ``turned``, ``quiet``, ``failed``, ``failed_alerted`` (orders).
+    """
+
+    subject: Literal["precision", "capture"]
+    rule: str
+    rule_version: int
+    number: int
+    time: EpochMs
+    counts: dict[str, int]
+
+
+ReadModelOnly = OrderSnapshot | SourceHealth | FeedbackTotals
 Record = AlertRecord | HoldRecord | VersionRecord | DiffRecord | LateRecord | DeadLetterRecord | ReadModelOnly

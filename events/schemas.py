@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 from events.asyncapi import asyncapi, yaml_text
-from events.json_schemas import file_name, json_schemas, schema_text
+from events.explanation import Explanation
+from events.json_schemas import file_name, json_schemas, report_schema, schema_text
 from events.reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,7 @@ def generated(root: Path = ROOT) -> dict[str, str]:
     # read as a file: events stand below config and do not import it
     kafka = tomllib.loads((root / "config" / "default.toml").read_text(encoding="utf-8"))["kafka"]
     files = {f"{SCHEMAS}/{file_name(name)}": schema_text(schema) for name, schema in json_schemas().items()}
+    files[f"{SCHEMAS}/{file_name('explanation')}"] = schema_text(report_schema("explanation", Explanation))
     files["docs/asyncapi.yaml"] = yaml_text(asyncapi(kafka))
     files["docs/events.md"] = reference(kafka["topics"])
     return files

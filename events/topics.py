@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from events.model import EVENT_TYPES, Event, type_name
+from events.model import EVENT_TYPES, Event, RulePublished, type_name
 from events.records import (
     AlertRecord,
     DeadLetterRecord,
@@ -15,8 +15,8 @@ from events.records import (
     VersionRecord,
 )
 
-InputTopic = Literal["orders", "behaviour", "actions"]
-INPUT_TOPICS: tuple[InputTopic, ...] = ("orders", "behaviour", "actions")
+InputTopic = Literal["orders", "behaviour", "actions", "rules"]
+INPUT_TOPICS: tuple[InputTopic, ...] = ("orders", "behaviour", "actions", "rules")
 
 # The first word of an event's type decides, so a new type of a known family needs no entry here.
 _TOPIC_OF_FAMILY: dict[str, InputTopic] = {
@@ -32,6 +32,7 @@ _TOPIC_OF_FAMILY: dict[str, InputTopic] = {
     "alert": "actions",
     "job": "actions",
     "contract": "actions",
+    "rule": "rules",
 }
 
 _TOPIC_OF_KIND: dict[type[Event], InputTopic] = {
@@ -97,3 +98,8 @@ def topic_of(kind: type[Event]) -> InputTopic:
 def kinds_of(topic: InputTopic) -> tuple[type[Event], ...]:
     """The event classes that stand in this topic, in the order of ``EVENT_TYPES``."""
     return tuple(kind for kind in EVENT_TYPES if _TOPIC_OF_KIND[kind] == topic)
+
+
+def rule_key(event: RulePublished) -> str:
+    """The Kafka key of a rule document: compaction leaves each version of each rule."""
+    return f"{event.kind}/{event.rule}/{event.version}"

@@ -1,9 +1,9 @@
 """The stages, who feeds whom, and which events go where."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from events.model import (
     AlertAcknowledged,
@@ -34,18 +34,20 @@ from operators.heart.inputs import GroupInput, GroupOutput
 from operators.heart.key_group import KeyGroup
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import Note
-from operators.heart.router import Copied, KeyOf, Route, keys_in, routes_by_type
+from operators.heart.router import NOWHERE, Copied, KeyOf, Route, keys_in, routes_by_type
 from operators.registry import components_of
+from operators.rules.rulebook import Rulebook
 
 SOURCE: Final = "source"
 MATCHING: Final = "matching"
-STAGES: Final = (MATCHING, "orders", "entities", "signals", "alerts")
+STAGES: Final = (MATCHING, "orders", "entities", "signals", "alerts", "feedback")
 FEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     MATCHING: ("orders",),
     "orders": ("entities", "signals", "alerts"),
     "entities": ("signals", "alerts"),
     "signals": ("alerts",),
-    "alerts": (),
+    "alerts": ("feedback",),
+    "feedback": (),
 }
 _ORDERS: Final = Route("orders", "order")
 _BEHAVIOUR: Final = Route("signals", "order", otherwise=Route("entities", "customer"))
@@ -76,6 +78,7 @@ class Topology(Struct, frozen=True):
     """The stages of a run, each with its components, and the routes of the events that somebody wants.
 
     ``copied``: what the stage ``matching`` hears too, before the stage ``orders``, where there is somebody to hear it.
+    ``rulebook``: what rule documents are judged by, where a stage has a rule that they may change.
     ``sources`` and ``workers`` count who sends: every source and, per upstream stage, every worker is an origin.
     """
 
@@ -85,6 +88,7 @@ class Topology(Struct, frozen=True):
     sources: int = 1
     workers: int = 1
     copied: Copied | None = None
+    rulebook: Rulebook | None = None
 
     def origins(self, stage: str) -> tuple[str, ...]:
         """Everybody whose watermark a key group of ``stage`` waits for."""
@@ -98,23 +102,54 @@ class Topology(Struct, frozen=True):
         """The stages of this run that ``stage`` sends notes to."""
         return tuple(name for name in FEEDS[stage] if name in self.stages)
 
-    def key_group(self, stage: str) -> KeyGroup:
-        """A new key group of a stage."""
+    def key_group(self, stage: str, make: Callable[..., KeyGroup] = KeyGroup) -> KeyGroup:
+        """A new key group of a stage; ``make`` takes the arguments of ``KeyGroup``."""
+        components, origins = self.stages[stage], self.origins(stage)
+        keys, copies = self.keys_of(stage), stage == MATCHING
+        return make(stage, components, self.environment, origins, keys, copies=copies, rulebook=self.rulebook)
+
+    @property
+    def ruled(self) -> tuple[str, ...]:
+        """The stages that hear of rule documents."""
+        return tuple(name for name, parts in self.stages.items() if any(part.rules for part in parts))
+
+    def keys_of(self, stage: str) -> dict[type[Event], KeyOf]:
+        """Whose event each event is that comes to a stage."""
         keys: dict[type[Event], KeyOf] = keys_in(stage, ROUTES)
         if stage == MATCHING:
             keys[OrderCreated] = match_key(self.environment)
-        components, origins = self.stages[stage], self.origins(stage)
-        return KeyGroup(stage, components, self.environment, origins, keys, copies=stage == MATCHING)
+        return keys
 
 
-def topology(environment: Environment, *, sources: int = 1, workers: int = 1) -> Topology:
-    """The stages that the settings ask for; a stage without components, and events nobody wants, are left out."""
-    stages = {name: parts for name in STAGES if (parts := components_of(name, environment))}
+def topology(
+    environment: Environment,
+    *,
+    sources: int = 1,
+    workers: int = 1,
+    beside: Mapping[str, tuple[type[Component], ...]] | None = None,
+) -> Topology:
+    """The stages that the settings ask for; a stage without components, and events nobody wants, are left out.
+
+    ``beside``: by stage, components of one run in memory that only listen; no store may hold their state.
+    """
+    also = beside or {}
+    stages = {name: parts for name in STAGES if (parts := (*components_of(name, environment), *also.get(name, ())))}
     plan = Topology(environment, stages, {}, sources, workers)
     wanted = {name: plan.key_group(name).wanted for name in stages}
     routes = {kind: route for kind, route in ROUTES.items() if kind in wanted.get(route.stage, ())}
     copied = Copied(type_name(OrderCreated), MATCHING, match_key(environment)) if MATCHING in stages else None
-    return Topology(environment, stages, routes_by_type(routes), sources, workers, copied)
+    rulebook = Rulebook(environment.settings) if plan.ruled else None
+    return Topology(environment, stages, routes_by_type(routes), sources, workers, copied, rulebook)
+
+
+def in_time_with(plan: Topology, whole: Topology) -> Topology:
+    """A plan that lets time pass as ``whole`` does, by the events too that only ``whole`` wants."""
+    silent = {name: _nowhere(route) for name, route in whole.routes.items() if name not in plan.routes}
+    return structs.replace(plan, routes={**plan.routes, **silent})
+
+
+def _nowhere(route: Route) -> Route:
+    return Route(NOWHERE, route.by, None if route.otherwise is None else _nowhere(route.otherwise))
 
 
 class Combiner:

@@ -10,7 +10,7 @@ import msgspec
 
 from config.settings import TopicSettings
 from config.units import Instant
-from events.records import DeadLetterRecord, OrderSnapshot, Record, SourceHealth
+from events.records import DeadLetterRecord, ReadModelOnly, Record
 from events.topics import CE_SOURCE, OUTPUTS
 
 # Keys of free-form parts (evidence, old and new values) are sorted: how they were put in must not show.
@@ -53,7 +53,7 @@ def message(record: Record, topics: TopicSettings) -> Message | None:
     A dead letter is no CloudEvent: it keeps the bytes and headers that it came with, so that a repaired reader can
     read it again. What was wrong with it stands in headers ``op_*`` behind them.
     """
-    if isinstance(record, OrderSnapshot | SourceHealth):
+    if isinstance(record, ReadModelOnly):
         return None
     output = _OUTPUTS[type(record)]
     key: str = getattr(record, output.key)

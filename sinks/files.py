@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from events.records import OrderSnapshot, Record, SourceHealth
+from events.records import ReadModelOnly, Record
 from events.topics import OUTPUTS
 from sinks.earlier import Earlier, Stored, trace_of
 from sinks.encoding import ENCODER
@@ -94,7 +94,7 @@ class FileSink(Sink):
         """Append the records; what is for the read model is left out, and what stands there already."""
         lines: dict[type, list[Stored]] = {}
         for record in records:
-            if not isinstance(record, OrderSnapshot | SourceHealth) and not self._stands_there(record):
+            if not isinstance(record, ReadModelOnly) and not self._stands_there(record):
                 lines.setdefault(type(record), []).append(record)
         try:
             for kind, of_kind in lines.items():

@@ -11,7 +11,7 @@ from confluent_kafka import Message as Delivery
 from config.environment import expand, expand_all
 from config.settings import KafkaSettings
 from config.units import Instant
-from events.records import OrderSnapshot, Record, SourceHealth
+from events.records import ReadModelOnly, Record
 from events.topics import INPUT_TOPICS, OUTPUTS
 from sinks.earlier import Earlier, EarlierVersions, Stored, Trace, trace_of
 from sinks.encoding import Message, dead_letter_topic, message
@@ -104,7 +104,7 @@ class KafkaSink(Sink):
         if not len(self._producer):
             self._moved_at = time.monotonic()  # what was not needed cannot have been missing
         for count, record in enumerate(records):
-            if isinstance(record, OrderSnapshot | SourceHealth):
+            if isinstance(record, ReadModelOnly):
                 continue
             outgoing = message(record, self._topics)
             if outgoing is not None and not self._stands_there(record, outgoing.topic):

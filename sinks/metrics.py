@@ -40,7 +40,49 @@ METRICS: Final = (
     MetricDefinition("orderpulse_dead_letters_total", "counter", "Dead letters.", ("reason",)),
     MetricDefinition("orderpulse_alerts_total", "counter", "Alert steps.", ("rule", "step", "severity")),
     MetricDefinition("orderpulse_open_alerts", "gauge", "Alerts that are open now.", ("rule",)),
+    MetricDefinition(
+        "orderpulse_rule_version",
+        "gauge",
+        "The version of a rule that is in effect, from the file or from a rule document.",
+        ("rule",),
+    ),
+    MetricDefinition(
+        "orderpulse_rule_alerted_orders",
+        "gauge",
+        "Alerts of orders that a version of a rule raised, and those reviewed, by outcome.",
+        ("rule", "version", "outcome"),
+    ),
+    MetricDefinition(
+        "orderpulse_rule_precision_ratio",
+        "gauge",
+        "Share of a rule version's reviewed alerts that were confirmed.",
+        ("rule", "version"),
+    ),
+    MetricDefinition(
+        "orderpulse_weak_signal_orders",
+        "gauge",
+        "Orders with weak signals, and failed orders, by outcome.",
+        ("rule", "outcome"),
+    ),
+    MetricDefinition(
+        "orderpulse_weak_signal_capture_ratio",
+        "gauge",
+        "Share of the decided orders with weak signals that turned into trouble.",
+        ("rule",),
+    ),
+    MetricDefinition(
+        "orderpulse_weak_signal_recall_ratio",
+        "gauge",
+        "Share of failed orders that had an alert of weak signals before.",
+        ("rule",),
+    ),
     MetricDefinition("orderpulse_holds_total", "counter", "Hold records.", ("status",)),
+    MetricDefinition(
+        "orderpulse_condition_failures_total",
+        "counter",
+        "Conditions of composite rules that could not be judged, by why; they counted as not met.",
+        ("rule", "reason"),
+    ),
     MetricDefinition("orderpulse_diffs_total", "counter", "Sync diffs.", ("target",)),
     MetricDefinition(
         "orderpulse_watermark_seconds", "gauge", "The stage's watermark, as seconds since the epoch.", ("stage",)

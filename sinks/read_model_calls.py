@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from events.records import AlertRecord, HoldRecord, OrderSnapshot, Record, SourceHealth
+from events.records import AlertRecord, FeedbackTotals, HoldRecord, OrderSnapshot, Record, SourceHealth
 from sinks import read_model_scripts as scripts
 from sinks.encoding import ENCODER
 
@@ -29,6 +29,7 @@ def calls_for(records: Sequence[Record]) -> list[Call]:
     orders: dict[str, OrderSnapshot] = {}
     holds: dict[str, HoldRecord] = {}
     contracts: dict[str, SourceHealth] = {}
+    feedback: dict[str, FeedbackTotals] = {}
     alerts: list[AlertRecord] = []
     for record in records:
         if isinstance(record, OrderSnapshot):
@@ -38,6 +39,9 @@ def calls_for(records: Sequence[Record]) -> list[Call]:
         elif isinstance(record, SourceHealth):
             if record.time >= contracts.setdefault(record.source, record).time:
                 contracts[record.source] = record
+        elif isinstance(record, FeedbackTotals):
+            if record.number >= feedback.setdefault(feedback_key(record), record).number:
+                feedback[feedback_key(record)] = record
         elif isinstance(record, HoldRecord):
             if record.version > holds.setdefault(record.order_id, record).version:
                 holds[record.order_id] = record
@@ -47,6 +51,7 @@ def calls_for(records: Sequence[Record]) -> list[Call]:
         *_calls(scripts.ORDERS, map(_order, orders.values())),
         *_calls(scripts.HOLDS, map(_hold, holds.values())),
         *_calls(scripts.CONTRACTS, map(_contract, contracts.values())),
+        *_calls(scripts.FEEDBACK, map(_feedback, feedback.values())),
         *_calls(scripts.ALERTS, _alerts(alerts)),
         *_calls(scripts.FEED, map(_feed_entry, alerts)),
     ]
@@ -95,6 +100,21 @@ def _contract(health: SourceHealth) -> Item:
         "records": health.records,
         "fields": _json(health.fields),
         "open": _json(health.open),
+    }
+
+
+def feedback_key(totals: FeedbackTotals) -> str:
+    """Where the counts of a version of a rule, or those of weak signals, stand."""
+    return "capture" if totals.subject == "capture" else f"precision:{totals.rule}:{totals.rule_version}"
+
+
+def _feedback(totals: FeedbackTotals) -> Item:
+    return {
+        "key": feedback_key(totals),
+        "member": f"{totals.rule}:{totals.rule_version}",
+        "number": totals.number,
+        "time": totals.time,
+        "counts": totals.counts,
     }
 
 

@@ -63,6 +63,21 @@ end
 """
 )
 
+FEEDBACK = (
+    _PREAMBLE
+    + """
+for _, totals in ipairs(items) do
+  local key = prefix .. totals.key
+  if totals.number > tonumber(redis.call('HGET', key, 'number') or 0) then
+    if totals.key ~= 'capture' then index('precisions', totals.member, 0, true) end
+    for name, count in pairs(totals.counts) do redis.call('HSET', key, name, count) end
+    redis.call('HSET', key, 'number', totals.number, 'time', totals.time)
+    redis.call('PEXPIRE', key, ttl)
+  end
+end
+"""
+)
+
 ALERTS = (
     _PREAMBLE
     + """
@@ -195,4 +210,4 @@ end
 """
 )
 
-ALL = (ORDERS, CONTRACTS, ALERTS, FEED, HOLDS, MARK, SWEEP)
+ALL = (ORDERS, CONTRACTS, FEEDBACK, ALERTS, FEED, HOLDS, MARK, SWEEP)

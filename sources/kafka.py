@@ -1,7 +1,7 @@
 """Kafka topics as input: which partitions there are, and where reading begins in each."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,8 +35,9 @@ class KafkaInput:
 
     ``start``: earliest, latest, committed (without a committed offset: earliest), a date-time with zone, or
     ``topic/partition:offset,...`` (partitions not named: earliest). ``bounded``: readers end where the logs ended when
-    they were opened. ``clock`` says when the end of a log was confirmed, and hears of brokers' timestamps. Raises
-    SourceError when a topic is missing, ``start`` names other partitions, or no broker answers.
+    they were opened, or before the offsets in ``ends``. Topics in ``whole`` are read from their beginning wherever
+    the others start. ``clock`` says when the end of a log was confirmed, and hears of brokers' timestamps. Raises
+    SourceError when a topic is missing, ``start`` or ``ends`` name other partitions, or no broker answers.
     """
 
     def __init__(
@@ -46,22 +47,27 @@ class KafkaInput:
         *,
         start: str,
         bounded: bool = False,
+        whole: Collection[str] = (),
+        ends: Mapping[Partition, int] | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self._settings = settings
         self._bounded = bounded
+        self._whole = whole
+        self._ends = ends or {}
         self._start = parse_start(start)
         self.clock = clock or SteadyClock()
         with self._asking() as consumer:
             found = _find_partitions(consumer, settings, topics)
         self._by_name = {str(partition): partition for partition in found}
         self.partitions: Sequence[str] = tuple(sorted(self._by_name))
-        if isinstance(self._start, dict) and (strange := sorted(set(self._start) - set(found))):
-            raise SourceError(
-                f"names {strange[0]}, which is not among the partitions read",
-                "kafka.start",
-                f"name partitions of {', '.join(topics)}",
-            )
+        for where, named in (("kafka.start", self._start), ("the end offsets", self._ends)):
+            if isinstance(named, Mapping) and (strange := sorted(set(named) - set(found))):
+                raise SourceError(
+                    f"names {strange[0]}, which is not among the partitions read",
+                    where,
+                    f"name partitions of {', '.join(topics)}",
+                )
 
     def open(self, positions: Mapping[str, int | None] | None = None) -> KafkaReader:
         """A reader of these partitions, each from its offset; None: from ``start``.
@@ -72,13 +78,19 @@ class KafkaInput:
         with self._asking() as consumer:
             bounds = _bounds(consumer, asked)
             fresh = {partition: bounds[partition] for partition, offset in asked.items() if offset is None}
-            offsets = resolve_start(self._start, consumer, fresh) if fresh else {}
+            offsets = {partition: low for partition, (low, _) in fresh.items() if partition.topic in self._whole}
+            started = {partition: both for partition, both in fresh.items() if partition not in offsets}
+            if started:
+                offsets |= resolve_start(self._start, consumer, started)
         for partition, offset in asked.items():
             if offset is not None:
                 check_resumed(partition, offset, *bounds[partition])
                 offsets[partition] = offset
-        spans = [Span(partition, offsets[partition], bounds[partition][1]) for partition in asked]
+        spans = [Span(partition, offsets[partition], self._end(partition, bounds[partition][1])) for partition in asked]
         return KafkaReader(self._settings, spans, bounded=self._bounded, clock=self.clock)
+
+    def _end(self, partition: Partition, high: int) -> int:
+        return min(high, self._ends.get(partition, high))
 
     def close(self) -> None:
         """Nothing: only readers stay connected."""

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from config.settings import KafkaSettings, TimeSettings, TopicSettings
 from events.batch import RawBatch
-from events.model import UNREADABLE, AnyEvent, Event
+from events.model import UNREADABLE, AnyEvent, Event, RulePublished
+from events.topics import rule_key
 from sources.files import SUFFIXES, FileInput
 from sources.kafka_client import ANSWER_SECONDS, Partition, client_options, log
 from sources.reader import SourceError
@@ -176,10 +177,13 @@ def _partition_of(name: str, topics: TopicSettings) -> Partition:
         "behaviour": topics.behaviour,
         "action": topics.actions,
         "actions": topics.actions,
+        "rules": topics.rules,
     }
     match = STEM.fullmatch(stem)
     if match is None or match["kind"] not in kinds:
-        raise SourceError("its name says no kind of events", name, "call it order-<n>, behaviour-<n> or actions-<n>")
+        raise SourceError(
+            "its name says no kind of events", name, "call it order-<n>, behaviour-<n>, actions-<n> or rules-0"
+        )
     return Partition(kinds[match["kind"]], int(match["number"] or 0))
 
 
@@ -213,6 +217,8 @@ def _event(line: bytes) -> Event | None:
 
 
 def _key(event: Event | None) -> str | None:
+    if isinstance(event, RulePublished):
+        return rule_key(event)
     return next((value for field in KEY_FIELDS if (value := getattr(event, field, None))), None)
 
 

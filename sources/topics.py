@@ -34,10 +34,14 @@ DEAD_LETTER_BYTES = 32 << 20
 
 
 class TopicPlan(Struct, frozen=True):
-    """A topic to make, with the settings in which it differs from the broker's defaults."""
+    """A topic to make, with the settings in which it differs from the broker's defaults.
+
+    ``partitions``: as many as the settings say, unless told.
+    """
 
     name: str
     config: dict[str, str]
+    partitions: int | None = None
 
 
 class TopicReport(Struct, frozen=True):
@@ -66,7 +70,7 @@ def planned_topics(
     that are filled from files. A dead letter always fits where its record did.
     """
     topics = settings.topics
-    inputs = [getattr(topics, name) for name in INPUT_TOPICS]
+    inputs = [str(getattr(topics, name)) for name in INPUT_TOPICS]
     input_config = {
         "max.message.bytes": str(INPUT_BYTES),
         "retention.ms": str(retention),
@@ -75,8 +79,11 @@ def planned_topics(
         "message.timestamp.after.max.ms": str(2**63 - 1),
     }
     dead_letter_config = {"max.message.bytes": str(DEAD_LETTER_BYTES), "retention.ms": str(FOREVER)}
+    # Rules are few, and each version of one has a key of its own, so that all of them stay.
+    rules = TopicPlan(topics.rules, input_config | {"cleanup.policy": "compact", "retention.ms": str(FOREVER)}, 1)
     return [
-        *(TopicPlan(name, input_config) for name in inputs),
+        *(TopicPlan(name, input_config) for name in inputs if name != topics.rules),
+        rules,
         *(_planned_output(output, topics) for output in OUTPUTS if not output.original),
         *(TopicPlan(f"{name}{topics.dlq_suffix}", dead_letter_config) for name in inputs),
     ]
@@ -140,7 +147,7 @@ def _create(admin: AdminClient, settings: KafkaSettings, plans: Sequence[TopicPl
     topics = [
         NewTopic(
             plan.name,
-            num_partitions=settings.partitions,
+            num_partitions=plan.partitions or settings.partitions,
             replication_factor=settings.replication,
             config=plan.config,
         )

@@ -29,11 +29,11 @@ class Holds(StatefulComponent[Hold]):
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
-        """With a detector that holds, or with fallback orders, whose doubles must not ship."""
+        """With a detector that holds or may be told to, composite rules, or fallback orders: doubles must not ship."""
         detectors = environment.settings.detectors
         bursts, resonance = detectors.card_burst, detectors.resonance
-        detected = (bursts.enabled and bursts.hold) or (resonance.enabled and resonance.hold)
-        return detected or environment.settings.fallback.enabled
+        detected = bursts.enabled or resonance.enabled  # rule documents may have them hold
+        return detected or environment.settings.fallback.enabled or bool(environment.settings.composite)
 
     def handlers(self) -> Mapping[type, Handler]:
         """Wishes to hold, and reviews."""

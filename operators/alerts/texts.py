@@ -9,6 +9,7 @@ from config.settings import Settings
 from config.texts import Pair, Texts
 from config.units import Duration, Thousandths
 from events.records import LocalText
+from operators.alerts.limit_texts import LimitTexts
 from operators.heart.messages import AlertStep
 
 SHOWN_ORDERS = 10
@@ -21,12 +22,14 @@ class AlertTexts:
     def __init__(self, texts: Texts, settings: Settings) -> None:
         self._texts = texts
         self._zone = ZoneInfo(settings.zone)
+        self._limits = LimitTexts(texts, self._zone)
+        self._composite = texts.rules["composite"]
         self._stages = {name: Pair(stage.label_zh, stage.label_en) for name, stage in settings.stages.items()}
 
     def of(self, step: AlertStep) -> LocalText:
         """The text of a step that a detector sent."""
         name = "resolved" if step.step == "resolved" else step.level
-        template = self._texts.rules[step.rule][name]
+        template = self._texts.rules.get(step.rule, self._composite)[name]
         return LocalText(
             zh=template.zh.format_map(self._values(step, "zh")), en=template.en.format_map(self._values(step, "en"))
         )
@@ -56,8 +59,12 @@ class AlertTexts:
                 values[f"{name}_{language}"] = _say(self._stages, str(evidence[field] or "-"), language)
         for name in ("expected", "other"):
             values[name] = "?" if evidence.get(name) is None else evidence[name]
+        if "limit_from" in evidence:
+            values[f"because_{language}"] = self._limits.of(evidence["limit_from"], language)
         values |= self._times(step)
         values |= self._sums(evidence, language)
+        if "conditions" in evidence:
+            values |= _conditions(evidence, language)
         if step.rule == "contract":
             values |= self._contract(step)
         return _Values(values)
@@ -101,6 +108,17 @@ class AlertTexts:
             for name in ("sum", "orange", "lock"):
                 values[name] = Thousandths(evidence[f"{name}_thousandths"])
         return values
+
+
+def _conditions(evidence: Mapping[str, Any], language: Language) -> dict[str, object]:
+    """What a composite rule says of itself: its name, the conditions that are met, and the sum."""
+    met = [condition[language] for condition in evidence["conditions"] if condition["met"]]
+    return {
+        f"name_{language}": evidence["name"][language],
+        f"met_{language}": ("、" if language == "zh" else ", ").join(met),
+        "total": Thousandths(evidence["total_thousandths"]),
+        "threshold": Thousandths(evidence["threshold_thousandths"]),
+    }
 
 
 class _Values(dict[str, object]):

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from config.settings import Settings
+from events.explanation import Look
 from events.model import ContractCounted
 from events.records import Severity, SourceHealth, Step
 from operators.contracts import novelties, shares
@@ -31,11 +33,16 @@ class Contract(StatefulComponent[Source]):
     name: ClassVar[str] = "contract"
     stage: ClassVar[str] = "entities"
     state_type: ClassVar[type[Any]] = Source
+    rules: ClassVar[frozenset[str]] = frozenset({"contract"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._settings = context.environment.settings.detectors.contract
-        self._alerts = Alerts(context, self.name, self._settings.version)
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Limits for the next counts; an alert that is open keeps the limit that it was opened with."""
+        self._settings = settings.detectors.contract
+        self._alerts = Alerts(self.context, self.name, self._settings.version)
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -65,6 +72,18 @@ class Contract(StatefulComponent[Source]):
             self.context.arm(key, source.pending_at + 1)
             return
         self._judge(key.partition(":")[2], source, source.pending_at)
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """Of each field, which share of its records deviates in each way."""
+        source = self.states.get(key) or Source()
+        for name, looks in sorted(shares.joined(source.window).items()):
+            for what, deviated in sorted(looks.wrong.items()):
+                level = "vanished" if what in ("missing", "lacking") else what
+                share, limit = 1000 * deviated.count // max(1, looks.seen), int(getattr(self._settings.limits, level))
+                yield Look(
+                    rule=self.name, subject=f"{name}/{what}", value=share, threshold=limit, unit="thousandths",
+                    condition=True,
+                )  # fmt: skip
 
     def _judge(self, name: str, source: Source, at: int) -> None:
         counts = sorted(source.pending, key=lambda event: (event.partition, event.start, event.id))

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
-from config.settings import BurstLimit
+from config.settings import BurstLimit, Settings
+from events.explanation import Look
 from events.records import Step
 from operators.heart.component import Alerts, Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.messages import KeyUsed
@@ -17,12 +18,17 @@ class KeyUses(Component):
 
     name: ClassVar[str] = "key_uses"
     stage: ClassVar[str] = "orders"
+    rules: ClassVar[frozenset[str]] = frozenset({"card_burst"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings.detectors.card_burst
-        self._keys = settings.keys
-        self._judged_on = settings.judged_on
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Which keys count, and which moments."""
+        own = settings.detectors.card_burst
+        self._keys = own.keys
+        self._on_created, self._on_paid = "created" in own.judged_on, "paid" in own.judged_on
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -30,21 +36,17 @@ class KeyUses(Component):
         return environment.settings.detectors.card_burst.enabled
 
     def handlers(self) -> Mapping[type, Handler]:
-        """The moments that the settings name."""
-        moments: dict[type, Handler] = {}
-        if "created" in self._judged_on:
-            moments[OrderOpened] = self.on_opened
-        if "paid" in self._judged_on:
-            moments[Paid] = self.on_paid
-        return moments
+        """The moments that settings may name."""
+        return {OrderOpened: self.on_opened, Paid: self.on_paid}
 
     def on_opened(self, fact: OrderOpened, at: int) -> None:
         """Judged before money moves."""
-        self._use(fact.order_id, fact.order, fact.order.card, fact.event.id, at)
+        if self._on_created:
+            self._use(fact.order_id, fact.order, fact.order.card, fact.event.id, at)
 
     def on_paid(self, fact: Paid, at: int) -> None:
         """Judged again when money has moved, with the card that paid."""
-        if fact.order.created:
+        if self._on_paid and fact.order.created:
             self._use(fact.order_id, fact.order, fact.card, fact.event.id, at)
 
     def _use(self, order_id: str, order: OrderState, card: str, event_id: str, at: int) -> None:
@@ -92,14 +94,19 @@ class CardBurst(StatefulComponent[Key]):
     name: ClassVar[str] = "card_burst"
     stage: ClassVar[str] = "entities"
     state_type: ClassVar[type[Any]] = Key
+    rules: ClassVar[frozenset[str]] = frozenset({"card_burst"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings.detectors.card_burst
-        self._alerts = Alerts(context, self.name, settings.version)
-        self._hold = settings.hold
-        self._any = settings.any_amount
-        self._same = settings.same_amount
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Limits, and whether to hold, from the next use of a key on."""
+        own = settings.detectors.card_burst
+        self._alerts = Alerts(self.context, self.name, own.version)
+        self._hold = own.hold
+        self._any = own.any_amount
+        self._same = own.same_amount
         self._any_window = int(self._any.window) if self._any is not None else 0
         self._same_window = int(self._same.window) if self._same is not None else 0
         limits = [limit for limit in (self._any, self._same) if limit is not None]
@@ -122,6 +129,8 @@ class CardBurst(StatefulComponent[Key]):
         if key is None:
             key = self.states[note.key] = Key()
             self.context.arm(note.key, at + self._widest + 1)
+        elif key.bursts:
+            self._end_bursts(note.key, key, at)  # those that timers have not ended, as another rule is in force now
         uses = key.uses
         before = uses.pop(note.order_id, None)
         since = before.since if before is not None and at - before.time <= self._any_window else at
@@ -137,19 +146,41 @@ class CardBurst(StatefulComponent[Key]):
         state = self.states.get(key)
         if state is None:
             return
-        _forget(state.uses, due - self._widest)
-        for variant, burst in list(state.bursts.items()):
-            limit = self._limit(variant)
-            ends = self._ends(state.uses, variant, limit)
-            if ends > due:
-                self.context.arm(key, ends)
-            else:
-                self._send(key, variant, limit, burst, "resolved", due, "window_passed")
-                del state.bursts[variant]
+        self._end_bursts(key, state, due)
         if state.uses:
             self.context.arm(key, _last(state.uses) + self._widest + 1)
         elif not state.bursts:
             del self.states[key]
+
+    def _end_bursts(self, key: str, state: Key, at: int) -> None:
+        _forget(state.uses, at - self._widest)
+        for variant, burst in list(state.bursts.items()):
+            limit = self._limit(variant)
+            ends = self._ends(state.uses, variant, limit)
+            if ends > at:
+                self.context.arm(key, ends)
+            else:
+                self._send(key, variant, limit, burst, "resolved", at, "window_passed")
+                del state.bursts[variant]
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How many orders are in each window of a key."""
+        state = self.states.get(key)
+        amounts = dict.fromkeys(use.amount for use in state.uses.values()) if state is not None else ()
+        variants = dict.fromkeys(pair for amount in amounts for pair in self._variants(amount))
+        for variant, limit in variants:
+            assert state is not None, "a key without state has no amounts"
+            present = [(order, use) for order, use in _of(state.uses, variant) if use.time >= at - limit.window]
+            if present:
+                yield Look(
+                    rule=self.name,
+                    subject=variant,
+                    value=len(present),
+                    threshold=limit.count,
+                    unit="orders",
+                    due=present[0][1].time + limit.window + 1,
+                    orders=tuple(_by_joining(present, variant)),
+                )
 
     def _judge(self, note: KeyUsed, key: Key, variant: str, limit: BurstLimit, at: int) -> None:
         burst = key.bursts.get(variant)
@@ -187,7 +218,7 @@ class CardBurst(StatefulComponent[Key]):
     def _hold_all(self, key: str, variant: str, burst: Burst, orders: list[str], at: int) -> None:
         if self._hold:
             for order in orders:
-                self._alerts.hold(order, self._episode(key, variant, burst), at, key)
+                self._alerts.hold(order, self._episode(key, variant, burst), at, key, burst.opened_at)
 
     def _episode(self, key: str, variant: str, burst: Burst) -> str:
         entity_type, entity_id = key.split(":", 1)

@@ -1,10 +1,11 @@
 """``fallback_match``: fallback orders and their doubles: the certain ones are merged, the doubtful ones shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
+from events.explanation import Look
 from events.model import FallbackLinked, FallbackRejected, OrderMerged
 from events.records import Severity, Step
 from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent, tell
@@ -158,6 +159,19 @@ class FallbackOrders(StatefulComponent[FallbackOrder]):
         own = self.states.pop(fact.order_id, None)
         if own is not None:
             self._end(fact.order_id, own, "forgotten", at)
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How many orders of the main system may be the same."""
+        own = self.states.get(key)
+        if own is not None and own.candidates:
+            yield Look(
+                rule="fallback_match",
+                subject="doubles",
+                value=len(own.candidates),
+                threshold=1,
+                unit="orders",
+                orders=(key, *own.candidates),
+            )
 
     def _of(self, order_id: str) -> FallbackOrder:
         own = self.states.get(order_id)

@@ -1,10 +1,12 @@
 """``illegal_transition``: somebody reported a move that the stage chain does not allow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from config.settings import Settings
+from events.explanation import Look
 from events.records import Step
 from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
 from operators.orders.order_state import IllegalMove, OrderForgotten, StageMoved, end_reason
@@ -32,11 +34,16 @@ class IllegalTransition(StatefulComponent[Illegal]):
     stage: ClassVar[str] = "orders"
     state_type: ClassVar[type[Any]] = Illegal
 
+    rules: ClassVar[frozenset[str]] = frozenset({"illegal_transition"})
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """There is no number to change, only whether it speaks."""
         self._machine = StateMachine(settings)
-        self._alerts = Alerts(context, self.name, settings.detectors.illegal_transition.version)
+        self._alerts = Alerts(self.context, self.name, settings.detectors.illegal_transition.version)
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -74,6 +81,13 @@ class IllegalTransition(StatefulComponent[Illegal]):
     def on_forgotten(self, fact: OrderForgotten, at: int) -> None:
         """Nothing will come any more."""
         self._end(fact.order_id, "forgotten", at)
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How many illegal moves it has made since its last legal one."""
+        state = self.states.get(key)
+        if state is not None:
+            subject = f"{state.evidence['from'] or '-'} -> {state.evidence['to']}"
+            yield Look(rule=self.name, subject=subject, value=state.moves, threshold=1, unit="times")
 
     def _end(self, order_id: str, reason: str, at: int) -> None:
         state = self.states.pop(order_id, None)

@@ -1,44 +1,39 @@
 """What the detectors of time limits share: a deadline per unit, its reminder, and the life of the alert."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from config.settings import Settings
-from events.records import Severity
+from config.settings import OrderTimeoutSettings, Settings, StageTimeoutSettings
+from events.explanation import Look
+from events.records import Severity, Step
 from operators.heart.component import Alerts, Context, StatefulComponent
+from operators.limits.adaptation import Adaptation, Base, base_parts
+from operators.limits.basis import Part
 
 SEVERITY: dict[str, Severity] = {"reminder": "info", "breach": "warning", "no_progress": "warning"}
 
 
-class StageLimits:
-    """The limit of each stage: its norm, or the category's, times the factor, rounded down to milliseconds."""
+class Clock(Struct, frozen=True, gc=False):
+    """A clock that is to run: in ``subject``, which was entered at ``entered``, from ``since`` on.
 
-    def __init__(self, settings: Settings) -> None:
-        rules = settings.detectors.stage_timeout
-        self._common = {
-            name: None if stage.terminal or stage.norm is None else stage.norm * rules.factor // 1000
-            for name, stage in settings.stages.items()
-        }
-        self._by_category = {
-            category: {
-                name: norm * rules.factor // 1000 for name, norm in norms.items() if not settings.stages[name].terminal
-            }
-            for category, norms in rules.by_category.items()
-        }
+    ``known_from``: when the unit came to be; nothing is said of it before that, even if its clock started earlier.
+    """
 
-    def of(self, category: str, stage: str) -> int | None:
-        """The limit in milliseconds, None where the stage has none."""
-        own = self._by_category.get(category)
-        if own is not None and stage in own:
-            return own[stage]
-        return self._common[stage]
+    subject: str
+    entered: int
+    since: int
+    base: Base
+    event_id: str
+    known_from: int
 
 
 class Watch(Struct, gc=False, array_like=True):
     """One running limit. ``opened_at`` is 0 and ``level`` empty until it alerts.
 
-    ``known_from``: when the unit came to be; nothing is said of it before that, even if its clock started earlier.
+    ``version``: of the rule by which it was set. ``limit``: before it adapted; 0 where no promise can move the clock.
+    ``parts``: how the limit came about, None where it is the plain norm.
     """
 
     subject: str
@@ -49,6 +44,9 @@ class Watch(Struct, gc=False, array_like=True):
     known_from: int
     level: str = ""
     opened_at: int = 0
+    version: int = 1
+    limit: int = 0
+    parts: tuple[Part, ...] | None = None
 
 
 class Watches(Struct, gc=False, array_like=True):
@@ -62,48 +60,73 @@ class LimitDetector(StatefulComponent[Watches]):
     """Watches one deadline per unit: an order as a whole (no parcel id), or one of its parcels.
 
     Subclasses say when a watch starts and ends. A deadline ``D`` is judged after all events of ``D``: the timer is due
-    at ``D + 1`` and the record carries ``D``.
+    at ``D + 1`` and the record carries ``D``. A clock keeps the deadline, and the version, of the rule that set it.
     """
 
     state_type: ClassVar[type[Any]] = Watches
     rule: ClassVar[str]
     breach_level: ClassVar[str] = "breach"
 
-    def __init__(self, context: Context, version: int, lead: int | None) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._alerts = Alerts(context, self.rule, version)
-        self._lead = lead
+        self.configure(context.environment.settings)
 
-    def _start(
-        self, order_id: str, parcel: str | None, subject: str, since: int, limit: int, event_id: str, known_from: int
-    ) -> None:
-        """Run a limit from ``since`` on; a watch that the unit had before must have been ended."""
-        deadline = since + limit
-        reminder = deadline - self._lead if self._lead is not None and self._lead < limit else deadline
-        watch = Watch(subject, since, deadline, reminder, event_id, known_from)
+    def _take(self, settings: Settings, version: int, rule: StageTimeoutSettings | OrderTimeoutSettings) -> None:
+        """Go by these settings; ``rule``: those by which limits adapt."""
+        self._version = version
+        self._adaptation = Adaptation(settings, rule)
+        self._promises = bool(rule.promised_for)
+
+    def _start(self, order_id: str, slot: str | None, clock: Clock) -> None:
+        """Run a clock; a watch that the unit had before must have been ended."""
+        terms = self._adaptation.terms(clock.subject, clock.base, clock.entered, clock.since)
+        watch = Watch(
+            clock.subject, terms.since, terms.deadline, terms.reminder, clock.event_id, clock.known_from,
+            version=self._version, limit=clock.base.limit if self._promises else 0, parts=terms.parts,
+        )  # fmt: skip
         watches = self.states.get(order_id)
         if watches is None:
             watches = self.states[order_id] = Watches()
-        if parcel is None:
+        if slot is None:
             watches.order = watch
         else:
             watches.parcels = watches.parcels or {}
-            watches.parcels[parcel] = watch
-        self.context.arm(order_id, max(reminder, known_from) + 1)
+            watches.parcels[slot] = watch
+        self.context.arm(order_id, max(terms.reminder, clock.known_from) + 1)
 
-    def _end(self, order_id: str, parcel: str | None, reason: str, at: int) -> None:
+    def _end(self, order_id: str, slot: str | None, reason: str, at: int) -> None:
         """Stop watching; an open alert resolves."""
         watches = self.states.get(order_id)
         if watches is None:
             return
-        if parcel is None:
+        if slot is None:
             watch, watches.order = watches.order, None
         else:
-            watch = watches.parcels.pop(parcel, None) if watches.parcels is not None else None
+            watch = watches.parcels.pop(slot, None) if watches.parcels is not None else None
         if watches.order is None and not watches.parcels:
             del self.states[order_id]
         if watch is not None and watch.level:
-            self._send(order_id, parcel, watch, "resolved", at, reason)
+            self._send(order_id, slot, watch, "resolved", at, reason)
+
+    def _promise_moved(self, order_id: str, category: str, promised: int | None, at: int) -> None:
+        """Clocks that wait for the promised time, or should, start anew; an alert that this takes back resolves."""
+        watches = self.states.get(order_id) if self._promises else None
+        if watches is None:
+            return
+        slots = [(None, watches.order), *sorted((watches.parcels or {}).items())]
+        for slot, watch in slots:
+            if watch is None or not watch.limit:
+                continue
+            entered = _entered(watch)
+            since = self._adaptation.start(self._stage_of(watch), category, entered, promised)
+            if since != watch.since:
+                self._end(order_id, slot, "rescheduled", at)
+                base = Base(watch.limit, base_parts(watch.parts or ()), told=watch.parts is not None)
+                self._start(order_id, slot, Clock(watch.subject, entered, since, base, watch.event_id, at))
+
+    def _stage_of(self, watch: Watch) -> str | None:
+        """The stage in which a clock runs."""
+        return watch.subject
 
     def on_timer(self, key: str, due: int) -> None:
         """Judge all of the order's watches."""
@@ -116,29 +139,60 @@ class LimitDetector(StatefulComponent[Watches]):
             for parcel, watch in sorted(watches.parcels.items()):
                 self._judge(key, parcel, watch, due)
 
-    def _judge(self, order_id: str, parcel: str | None, watch: Watch, due: int) -> None:
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How long each unit has waited of its limit."""
+        watches = self.states.get(key) or Watches()
+        units = [(None, watches.order), *sorted((watches.parcels or {}).items())]
+        for slot, watch in units:
+            if watch is not None:
+                parcel = self._parcel_in(slot)
+                yield Look(
+                    rule=self.rule,
+                    subject=f"{watch.subject}/{parcel}" if parcel else watch.subject,
+                    value=max(0, at - watch.since),
+                    threshold=watch.deadline - watch.since,
+                    unit="ms",
+                    since=watch.since,
+                    due=watch.deadline,
+                )
+
+    def _judge(self, order_id: str, slot: str | None, watch: Watch, due: int) -> None:
         """Open or raise the alert for what is due, with all events before ``due`` applied; else wake up later."""
         now = due - 1
         if now >= watch.deadline and now >= watch.known_from:
             if watch.level != self.breach_level:
-                self._raise(order_id, parcel, watch, self.breach_level, now)
+                self._raise(order_id, slot, watch, self.breach_level, now)
             return
         if now >= watch.reminder and now >= watch.known_from and not watch.level:
-            self._raise(order_id, parcel, watch, "reminder", now)
+            self._raise(order_id, slot, watch, "reminder", now)
         ripe = watch.deadline if watch.level else watch.reminder
         self.context.arm(order_id, max(ripe, watch.known_from) + 1)
 
-    def _raise(self, order_id: str, parcel: str | None, watch: Watch, level: str, at: int) -> None:
+    def _raise(self, order_id: str, slot: str | None, watch: Watch, level: str, at: int) -> None:
         first = not watch.level
         watch.level = level
         if first:
             watch.opened_at = at
         reason = "limit_near" if level == "reminder" else "limit_exceeded"
-        self._send(order_id, parcel, watch, "opened" if first else "updated", at, reason)
+        self._send(order_id, slot, watch, "opened" if first else "updated", at, reason)
 
-    def _send(self, order_id: str, parcel: str | None, watch: Watch, step: Any, at: int, reason: str) -> None:
+    def _parcel_in(self, slot: str | None) -> str | None:
+        """The parcel that a slot stands for."""
+        return slot
+
+    def _send(self, order_id: str, slot: str | None, watch: Watch, step: Step, at: int, reason: str) -> None:
+        parcel = self._parcel_in(slot)
         unit = order_id if parcel is None else f"{order_id}/{parcel}"
-        self._alerts.step(
+        evidence: dict[str, Any] = {
+            "subject": watch.subject,
+            "since": watch.since,
+            "deadline": watch.deadline,
+            "limit_ms": _limit(watch),
+            "event_id": watch.event_id,
+        }
+        if watch.parts is not None:
+            evidence["limit_from"] = [part.told() for part in watch.parts]
+        Alerts(self.context, self.rule, watch.version).step(
             step,
             at,
             origin=unit,
@@ -148,12 +202,22 @@ class LimitDetector(StatefulComponent[Watches]):
             level=watch.level,
             reason=reason,
             orders=(order_id,),
-            evidence={
-                "subject": watch.subject,
-                "since": watch.since,
-                "deadline": watch.deadline,
-                "limit_ms": watch.deadline - watch.since,
-                "event_id": watch.event_id,
-            },
+            evidence=evidence,
             variant=watch.subject,
         )
+
+
+def _limit(watch: Watch) -> int:
+    """The limit as it is counted: in working time where there is a calendar."""
+    for part in watch.parts or ():
+        if part.what == "calendar":
+            return part.numbers[0]
+    return watch.deadline - watch.since
+
+
+def _entered(watch: Watch) -> int:
+    """When the clock would have started without a promised time."""
+    for part in watch.parts or ():
+        if part.what == "promised":
+            return part.numbers[1]
+    return watch.since

@@ -1,10 +1,12 @@
 """``merge_candidate``: orders of one customer to one address that could ship together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
+from config.settings import Settings
+from events.explanation import Look
 from events.records import Step
 from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
 from operators.heart.messages import CustomerOrder
@@ -35,12 +37,17 @@ class MergeCandidate(StatefulComponent[Customer]):
     name: ClassVar[str] = "merge_candidate"
     stage: ClassVar[str] = "entities"
     state_type: ClassVar[type[Any]] = Customer
+    rules: ClassVar[frozenset[str]] = frozenset({"merge_candidate"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings.detectors.merge_candidate
-        self._alerts = Alerts(context, self.name, settings.version)
-        self._window = int(settings.window)
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """The window of all groups, also of those that are there."""
+        own = settings.detectors.merge_candidate
+        self._alerts = Alerts(self.context, self.name, own.version)
+        self._window = int(own.window)
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -76,6 +83,20 @@ class MergeCandidate(StatefulComponent[Customer]):
             self._drop(customer, address, group)
         if not customer.groups and not customer.address_of:
             del self.states[key]
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How many orders are in each group of a customer."""
+        customer = self.states.get(key) or Customer()
+        for address, group in customer.groups.items():
+            yield Look(
+                rule=self.name,
+                subject=address,
+                value=len(group.orders),
+                threshold=2,
+                unit="orders",
+                due=group.last_joined + self._window + 1,
+                orders=tuple(group.orders),
+            )
 
     def _join(self, note: CustomerOrder, at: int) -> None:
         if not note.address:

@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from operators.detectors.limits import LimitDetector
-from operators.heart.component import Context, Environment, Handler
-from operators.orders.order_state import StageMoved, end_reason
+from msgspec import UNSET
+
+from config.settings import Settings
+from operators.detectors.limits import Clock, LimitDetector, Watch
+from operators.heart.component import Environment, Handler
+from operators.limits.adaptation import Base
+from operators.limits.basis import Part
+from operators.orders.order_state import FieldsChanged, StageMoved, end_reason
 from operators.orders.state_machine import StateMachine
 
 
@@ -15,14 +20,15 @@ class OrderTimeout(LimitDetector):
     name: ClassVar[str] = "order_timeout"
     stage: ClassVar[str] = "orders"
     rule: ClassVar[str] = "order_timeout"
+    rules: ClassVar[frozenset[str]] = frozenset({"order_timeout"})
 
-    def __init__(self, context: Context) -> None:
-        settings = context.environment.settings
+    def configure(self, settings: Settings) -> None:
+        """The limit of what is paid from now on."""
         own = settings.detectors.order_timeout
-        super().__init__(context, own.version, own.reminder_lead)
+        self._take(settings, own.version, own)
         self._machine = StateMachine(settings)
-        self._limit = int(own.limit)
-        self._by_category = {category: int(limit) for category, limit in own.by_category.items()}
+        self._limit = _base("", int(own.limit))
+        self._by_category = {category: _base(category, int(limit)) for category, limit in own.by_category.items()}
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -30,8 +36,8 @@ class OrderTimeout(LimitDetector):
         return environment.settings.detectors.order_timeout.enabled
 
     def handlers(self) -> Mapping[type, Handler]:
-        """Moves."""
-        return {StageMoved: self.on_moved}
+        """Moves, and promised times that move."""
+        return {StageMoved: self.on_moved, FieldsChanged: self.on_fields}
 
     def on_moved(self, fact: StageMoved, at: int) -> None:
         """The clock starts with the payment and ends when the order is handled or ends."""
@@ -45,5 +51,19 @@ class OrderTimeout(LimitDetector):
         elif stage.terminal:
             self._end(fact.order_id, None, "closed", at)
         elif self._machine.pays(fact.before, fact.after) and fact.order_id not in self.states:
-            limit = self._by_category.get(fact.order.category, self._limit)
-            self._start(fact.order_id, None, "handling", at, limit, fact.event.id, at)
+            order = fact.order
+            base = self._by_category.get(order.category, self._limit)
+            since = self._adaptation.start(None, order.category, at, order.promised_at)
+            self._start(fact.order_id, None, Clock("handling", at, since, base, fact.event.id, at))
+
+    def on_fields(self, fact: FieldsChanged, at: int) -> None:
+        """A promised time may have moved."""
+        if fact.event.fields.promised_at is not UNSET:
+            self._promise_moved(fact.order_id, fact.order.category, fact.order.promised_at, at)
+
+    def _stage_of(self, watch: Watch) -> str | None:
+        return None
+
+
+def _base(category: str, limit: int) -> Base:
+    return Base(limit, (Part("norm", category, (limit, 1000)),), told=bool(category))

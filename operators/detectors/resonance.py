@@ -1,11 +1,13 @@
 """``resonance``: many weak signals of one order that add up to trouble."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
+from config.settings import Settings
+from events.explanation import Look
 from events.model import BehaviourChat, BehaviourSignal
 from events.records import Severity, Step
 from operators.heart.component import Alerts, Context, Environment, Handler, StatefulComponent
@@ -44,18 +46,22 @@ class Resonance(StatefulComponent[Resonant]):
     name: ClassVar[str] = "resonance"
     stage: ClassVar[str] = "signals"
     state_type: ClassVar[type[Any]] = Resonant
+    rules: ClassVar[frozenset[str]] = frozenset({"resonance"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings.detectors.resonance
-        self._settings = settings
-        self._alerts = Alerts(context, self.name, settings.version)
-        self._weights = SeasonalWeights(settings, context.environment.settings.zone)
-        self._window = int(settings.window)
-        self._orange, self._lock = int(settings.orange), int(settings.lock)
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Weights of signals from now on; window and thresholds also for those that were counted before."""
+        own = self._settings = settings.detectors.resonance
+        self._alerts = Alerts(self.context, self.name, own.version)
+        self._weights = SeasonalWeights(own, settings.zone)
+        self._window = int(own.window)
+        self._orange, self._lock = int(own.orange), int(own.lock)
         self._words = {
-            "urgency_words": tuple(_folded(word) for word in settings.urgency_words),
-            "rating_threat": tuple(_folded(word) for word in settings.rating_threat_words),
+            "urgency_words": tuple(_folded(word) for word in own.urgency_words),
+            "rating_threat": tuple(_folded(word) for word in own.rating_threat_words),
         }
 
     @classmethod
@@ -132,6 +138,31 @@ class Resonance(StatefulComponent[Resonant]):
         elif not state.closed and state.device is None and state.paid_at is None:
             self._keep_while_needed(key, state, due)
 
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """The sum of the signals in the window, against both levels, and the failed payments in it."""
+        state = self.states.get(key) or Resonant()
+        oldest = at - self._window
+        signs = [sign for sign in state.signs if sign.time >= oldest]
+        parts: dict[str, int] = {}
+        for sign in signs:
+            parts[sign.name] = parts.get(sign.name, 0) + sign.weight
+        for level, threshold in (("orange", self._orange), ("lock", self._lock)):
+            if signs:
+                yield Look(
+                    rule=self.name,
+                    subject=level,
+                    value=sum(parts.values()),
+                    threshold=threshold,
+                    unit="thousandths",
+                    due=signs[0].time + self._window + 1,
+                    parts=parts,
+                )
+        failures = sum(time >= oldest for time in state.failures)
+        if failures:
+            most = self._settings.payment_failures
+            name = "payment_failures"
+            yield Look(rule=self.name, subject=name, value=failures, threshold=most, unit="times", condition=True)
+
     def _signal(self, order_id: str, event: BehaviourSignal, at: int) -> None:
         names: tuple[str, ...] = ()
         if event.device is not None:
@@ -168,10 +199,11 @@ class Resonance(StatefulComponent[Resonant]):
         state = self._state(order_id)
         if state.closed:
             return
-        if not state.level:
-            self._forget(state, at - self._window)
-            if state.device is None and state.paid_at is None:
-                self.context.arm(order_id, at + self._window + 1)
+        self._forget(state, at - self._window)
+        if state.level and state.level != self._level(state.total):
+            self._judge(order_id, state, at)  # timers have not brought it in line, as another rule is in force now
+        if not state.level and state.device is None and state.paid_at is None:
+            self.context.arm(order_id, at + self._window + 1)
         weights = self._weights.at(at)
         for name in names:
             weight = weights.get(name, 0)
@@ -183,11 +215,14 @@ class Resonance(StatefulComponent[Resonant]):
 
     def _judge(self, order_id: str, state: Resonant, at: int) -> None:
         """Bring the alert's level in line with the sum."""
-        level = "lock" if state.total >= self._lock else "orange" if state.total >= self._orange else ""
+        level = self._level(state.total)
         if level != state.level:
             self._change(order_id, state, level, at)
         if state.level:
             self.context.arm(order_id, state.signs[0].time + self._window + 1)
+
+    def _level(self, total: int) -> str:
+        return "lock" if total >= self._lock else "orange" if total >= self._orange else ""
 
     def _change(self, order_id: str, state: Resonant, level: str, at: int) -> None:
         before = state.level
@@ -203,7 +238,7 @@ class Resonance(StatefulComponent[Resonant]):
             order_id, state, "updated" if before else "opened", at, "sum_rose" if rising else "sum_fell"
         )
         if level == "lock" and self._settings.hold:
-            self._alerts.hold(order_id, episode, at, order_id)
+            self._alerts.hold(order_id, episode, at, order_id, state.opened_at)
 
     def _state(self, order_id: str) -> Resonant:
         state = self.states.get(order_id)

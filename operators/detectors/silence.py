@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
-from config.settings import JobSilence, SourceSilence
+from config.settings import JobSilence, Settings, SourceSilence
+from events.explanation import Look
 from events.records import Severity, Step
 from operators.detectors.silence_counts import LINE, stages_before, watched_stages
 from operators.detectors.silence_state import (
@@ -36,12 +37,16 @@ class Silence(StatefulComponent[Line]):
     name: ClassVar[str] = "silence"
     stage: ClassVar[str] = "entities"
     state_type: ClassVar[type[Any]] = Line
+    rules: ClassVar[frozenset[str]] = frozenset({"silence"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Limits for what is silent from now on, and for what is looked at again."""
         own = self._settings = settings.detectors.silence
-        self._alerts = Alerts(context, self.name, own.version)
+        self._alerts = Alerts(self.context, self.name, own.version)
         self._usual = UsualRate(settings)
         self._forget_after = int(own.forget_after)
         self._watched = {name: settings.stages[name].silence for name in watched_stages(settings)}
@@ -108,6 +113,26 @@ class Silence(StatefulComponent[Line]):
         following = min(self._following(line), default=None)
         if following is not None:
             self.context.arm(key, following + 1)
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How long what is watched has been silent, against the moment at which it is next looked at."""
+        line = self.states.get(key) or Line()
+        clocks = [
+            *((f"stage/{name}", each.since, each.look_at) for name, each in line.stages.items()),
+            *((f"source/{name}", each.since, each.look_at) for name, each in line.sources.items()),
+            *((f"job/{name}", each.since, each.deadline) for name, each in line.jobs.items()),
+        ]
+        for subject, since, due in clocks:
+            if since and due:
+                yield Look(
+                    rule=self.name,
+                    subject=subject,
+                    value=max(0, at - since),
+                    threshold=due - since,
+                    unit="ms",
+                    since=since,
+                    due=due,
+                )
 
     def _line(self, key: str, at: int) -> Line:
         line = self.states.get(key)

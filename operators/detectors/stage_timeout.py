@@ -1,61 +1,49 @@
 """``stage_timeout``: an order, or a parcel of a split order, stays in a stage for longer than its limit."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-from operators.detectors.limits import LimitDetector, StageLimits
-from operators.heart.component import Context, Environment, Handler
-from operators.orders.order_state import OrderSplitUp, StageMoved, end_reason
-from operators.orders.state_machine import StateMachine
+from config.settings import Settings
+from operators.detectors.limits import Clock, LimitDetector
+from operators.heart.component import Environment
+from operators.limits.stays import Stay, Stays
+from operators.orders.order_state import OrderState
 
 
-class StageTimeout(LimitDetector):
-    """Stage limits; see docs/rules.md. The category is the one that the order has when it enters the stage."""
+class StageTimeout(Stays, LimitDetector):
+    """Stage limits; see docs/rules.md. The category is the one that the order has when it enters the stage.
+
+    Limits that follow a shop's own history are kept by ``StageTimeoutByHistory`` instead.
+    """
 
     name: ClassVar[str] = "stage_timeout"
     stage: ClassVar[str] = "orders"
     rule: ClassVar[str] = "stage_timeout"
+    rules: ClassVar[frozenset[str]] = frozenset({"stage_timeout"})
 
-    def __init__(self, context: Context) -> None:
-        settings = context.environment.settings
+    def configure(self, settings: Settings) -> None:
+        """Limits of what enters a stage from now on."""
         own = settings.detectors.stage_timeout
-        super().__init__(context, own.version, own.reminder_lead)
-        self._machine = StateMachine(settings)
-        self._limits = StageLimits(settings)
+        self._take(settings, own.version, own)
+        self.take_stages(settings)
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
         """As its settings say."""
-        return environment.settings.detectors.stage_timeout.enabled
+        own = environment.settings.detectors.stage_timeout
+        return own.enabled and not own.history.enabled
 
-    def handlers(self) -> Mapping[type, Handler]:
-        """Moves and splits."""
-        return {StageMoved: self.on_moved, OrderSplitUp: self.on_split}
+    def began(self, order_id: str, order: OrderState, stay: Stay, known_from: int) -> None:
+        """A clock starts where the stage has a limit."""
+        base = self.limits.of(order.category, stay.stage)
+        if base is not None:
+            since = self.adaptation.start(stay.stage, order.category, stay.entered, order.promised_at)
+            clock = Clock(stay.stage, stay.entered, since, base, stay.event_id, known_from)
+            self._start(order_id, stay.parcel, clock)
 
-    def on_moved(self, fact: StageMoved, at: int) -> None:
-        """A unit left one stage and entered the next."""
-        order = fact.order
-        if fact.parcel is None and order.parcels is not None:
-            return
-        self._end(fact.order_id, fact.parcel, self._reason(fact), at)
-        limit = self._limits.of(order.category, fact.after)
-        if limit is not None:
-            self._start(fact.order_id, fact.parcel, fact.after, at, limit, fact.event.id, at)
+    def ended(self, order_id: str, order: OrderState, stay: Stay, reason: str, at: int) -> None:
+        """Its clock ends."""
+        self._end(order_id, stay.parcel, reason, at)
 
-    def on_split(self, fact: OrderSplitUp, at: int) -> None:
-        """The order's clock ends; each new parcel's runs from when it, or the order, entered its stage."""
-        self._end(fact.order_id, None, "split", at)
-        order = fact.order
-        for name in fact.parcels:
-            parcel = (order.parcels or {})[name]
-            if parcel.stage is None:
-                continue
-            limit = self._limits.of(order.category, parcel.stage)
-            if limit is not None:
-                # Its clock may have run out before it was named: that cannot be said in the past, so it is said now.
-                self._start(fact.order_id, name, parcel.stage, parcel.entered_at, limit, parcel.entered_by, at)
-
-    def _reason(self, fact: StageMoved) -> str:
-        if self._machine.stages[fact.after].cancels:
-            return end_reason(fact.order)
-        return "paid_late" if self._machine.pays(fact.before, fact.after) else "moved_on"
+    def promised(self, order_id: str, order: OrderState, at: int) -> None:
+        """Clocks that go by the promised time start anew."""
+        self._promise_moved(order_id, order.category, order.promised_at, at)

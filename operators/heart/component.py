@@ -1,11 +1,12 @@
 """What a detector, and every other part of a stage, is made of: settings, logic, snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from msgspec import Struct
 
 from config.settings import Settings
+from events.explanation import Look
 from events.records import Record, Severity, Step
 from operators.heart.inputs import GroupOutput
 from operators.heart.messages import AlertStep, HoldWanted, Note
@@ -40,6 +41,8 @@ class Context:
     def __init__(self, environment: Environment, stage: str) -> None:
         self.environment = environment
         self.stage = stage
+        self.muted: Mapping[str, Sequence[tuple[int, int]]] = {}
+        """Rule -> from when until before when (event time, ms) documents had switched it off."""
         self.subscribers: Mapping[type, tuple[Handler, ...]] = {}
         self.output = GroupOutput(0)
 
@@ -75,11 +78,12 @@ class Component:
 
     ``name`` is unique, ``stage`` says where it lives. ``handlers`` maps the types it wants (events, notes, facts of its
     stage) to its methods ``(message, at) -> None``; ``at`` is the event time. One that remembers anything of a key is a
-    ``StatefulComponent``.
+    ``StatefulComponent``. ``rules`` names the rules, or the kinds of rules, whose documents concern it.
     """
 
     name: ClassVar[str]
     stage: ClassVar[str]
+    rules: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -89,8 +93,15 @@ class Component:
         """Whether the settings want it; a component that is not enabled is not built and costs nothing."""
         raise NotImplementedError
 
+    def configure(self, settings: Settings) -> None:
+        """Go by these settings from now on: at the beginning, and when a rule document takes effect.
+
+        States stay as they are: a limit that runs keeps its length, and what was added up is judged by the new numbers
+        at the next event or timer of its key.
+        """
+
     def handlers(self) -> Mapping[type, Handler]:
-        """What it wants to hear."""
+        """What it wants to hear. It is asked once: what settings choose among these is for the methods to see."""
         raise NotImplementedError
 
     def connect(self) -> None:
@@ -101,6 +112,10 @@ class Component:
 
     def on_advanced(self) -> None:
         """The key group has applied all that its watermark allows; for work that is best done once for many events."""
+
+    def explain(self, key: str, at: int) -> Iterable[Look]:
+        """What its rule sees of ``key`` at ``at``, for explanations alone: it must change nothing."""
+        return ()
 
 
 S = TypeVar("S")
@@ -144,9 +159,14 @@ class Alerts(Struct, frozen=True):
         evidence: Mapping[str, Any],
         variant: str = "",
     ) -> str:
-        """Send one step; returns the episode. ``entity`` is (type, id); ``variant`` parts episodes of one entity."""
+        """Send one step; returns the episode. ``entity`` is (type, id); ``variant`` parts episodes of one entity.
+
+        Of an alert that would have opened while its rule was switched off, nothing is sent.
+        """
         entity_type, entity_id = entity
         episode = self.episode(entity, opened_at, variant)
+        if self._is_muted(opened_at):
+            return episode
         note = AlertStep(
             time=at,
             origin=f"{self.context.stage}:{origin}",
@@ -171,7 +191,15 @@ class Alerts(Struct, frozen=True):
         """The name of an alert: the same for all its steps, made from what it is about and when it opened."""
         return f"{self.rule}/{entity[0]}/{entity[1]}/{opened_at}" + (f"/{variant}" if variant else "")
 
-    def hold(self, order_id: str, episode: str, at: int, origin: str) -> None:
-        """Ask for an order to be held because of an episode."""
-        note = HoldWanted(at, f"{self.context.stage}:{origin}", f"order:{order_id}", order_id, self.rule, episode)
+    def hold(self, order_id: str, episode: str, at: int, origin: str, opened_at: int | None = None) -> None:
+        """Ask for an order to be held because of an episode, which opened at ``opened_at`` (unless told: ``at``)."""
+        if self._is_muted(at if opened_at is None else opened_at):
+            return
+        note = HoldWanted(
+            at, f"{self.context.stage}:{origin}", f"order:{order_id}", order_id, self.rule, episode, self.version
+        )
         self.context.send("alerts", note)
+
+    def _is_muted(self, opened_at: int) -> bool:
+        muted = self.context.muted.get(self.rule)
+        return muted is not None and any(since <= opened_at < until for since, until in muted)

@@ -11,6 +11,8 @@ REMEDIES: Final = {
     "not_an_event": "give the record the fields id, source, time (epoch ms) and type, each of the stated type",
     "unknown_type": "use one of the event types of docs/events.md, or map the source's records with a profile",
     "invalid_field": "mend the named field at the source or in its mapping profile; docs/events.md has its type",
+    "invalid_rule": "mend the named fields and publish the rule again, as a new version; the one before goes on",
+    "superseded_rule": "nothing, if the newer version is right; else publish this one again under a new version",
     "names_no_entity": "name the order, the customer or the job that the event is about",
     "time_out_of_range": "send UTC epoch milliseconds between time.earliest and time.latest",
     "time_in_seconds": "multiply by 1000: time is UTC epoch milliseconds",

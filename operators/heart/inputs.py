@@ -7,6 +7,7 @@ from msgspec import Struct, field
 from events.batch import Headers
 from events.records import Record
 from operators.heart.messages import Note
+from operators.rules.documents import Announced
 
 
 class Chunk(Struct, gc=False):
@@ -36,21 +37,30 @@ class GroupInput(Struct, gc=False):
     chunks: Sequence[Chunk] = ()
     notes: Sequence[Note] = ()
     ended: int | None = None
+    rules: Sequence[Announced] = ()
 
 
 class Counts(Struct):
-    """What a key group did in one advance, and what it holds now."""
+    """What a key group did in one advance, and what it holds now.
+
+    ``failed_conditions``: (composite rule, why) -> conditions that could not be judged; None: there are none.
+    """
 
     applied: int = 0
     duplicates: int = 0
     buffered: int = 0
     entries: int = 0
+    failed_conditions: dict[tuple[str, str], int] | None = None
 
 
 class GroupOutput(Struct, gc=False):
-    """What a key group gives back: its new watermark, notes per stage and key group, records for the sinks."""
+    """What a key group gives back: its new watermark, notes per stage and key group, records for the sinks.
+
+    ``rule_versions``: rule -> version, where documents have changed them.
+    """
 
     watermark: int
     notes: dict[str, dict[int, list[Note]]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
+    rule_versions: dict[str, int] | None = None

@@ -1,6 +1,6 @@
 """The heart: one key group of one stage, applying what it is fed in event-time order."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from heapq import heappop
@@ -8,20 +8,25 @@ from typing import Any, Final
 
 import msgspec
 
-from events.model import UNREADABLE, AnyEvent, Event, type_name
-from events.records import LateRecord
+from config.problems import ConfigurationError
+from config.settings import Settings
+from events.model import UNREADABLE, AnyEvent, Event
+from events.records import Record
 from operators.heart.cells import Cell, Cells
 from operators.heart.component import GROUP_KEY, Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.dead_letters import dead_letter
 from operators.heart.duplicates import Duplicates
 from operators.heart.inputs import Chunk, GroupInput, GroupOutput
+from operators.heart.late_records import late_record
 from operators.heart.lateness import BEFORE_TIME
-from operators.heart.messages import NOTES, Late, entity_of
+from operators.heart.messages import NOTES, Late
 from operators.heart.ordering import OrderByOrder, Ordering, entry_time
 from operators.heart.router import KeyOf
 from operators.heart.snapshots import GroupHead, GroupSnapshot, SnapshotError, decode_snapshot
 from operators.heart.timers import Timers
 from operators.heart.watermark import Origins
+from operators.rules.in_effect import RulesInEffect, Verdict
+from operators.rules.rulebook import Rulebook
 
 _EVENTS: Final = msgspec.json.Decoder(AnyEvent)
 _IDS: Final = "ids"
@@ -44,24 +49,27 @@ class KeyGroup:
         keys: Mapping[type[Event], KeyOf],
         *,
         copies: bool = False,
+        rulebook: Rulebook | None = None,
     ) -> None:
         settings = environment.settings
+        self._rules = RulesInEffect(rulebook or Rulebook(settings))
         self._origins = Origins(origins)
         self._copies = copies
         self._ordering = OrderByOrder(settings) if copies else Ordering(settings)
         self._duplicates = Duplicates(int(settings.time.duplicate_horizon))
-        self._contexts = [Context(environment, stage) for _ in components]
+        self._contexts = [self._context(environment, stage) for _ in components]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
         self._stateful = [part for part in self._components if isinstance(part, StatefulComponent)]
         self._slots = [*(component.name for component in self._stateful), _IDS]
         self._per_group = any(part.per_group for part in self._stateful)
         self._timers = Timers()
         self._cells = Cells(self._stateful, self._timers, environment.live_cells, len(self._slots))
-        self._table = _subscribers(self._components)
+        self._table = self._subscribers()
         for slot, part in enumerate(self._stateful):
             part.context.arm = partial(self._cells.arm, slot)
         for component, context in zip(self._components, self._contexts, strict=True):
             context.subscribers = self._table
+            context.muted = self._rules.muted
             component.connect()
         self._events = {
             kind: (keys[kind], handlers) for kind, handlers in self._table.items() if issubclass(kind, Event)
@@ -72,18 +80,36 @@ class KeyGroup:
         self.watermark = BEFORE_TIME
         self._output = self._fresh_output()
 
+    def _context(self, environment: Environment, stage: str) -> Context:
+        return Context(environment, stage)
+
+    def _subscribers(self) -> dict[type, tuple[Handler, ...]]:
+        table: dict[type, tuple[Handler, ...]] = {}
+        for component in self._components:
+            for kind, handler in self._handlers_of(component).items():
+                table[kind] = (*table.get(kind, ()), handler)
+        return table
+
+    def _handlers_of(self, component: Component) -> Mapping[type, Handler]:
+        return component.handlers()
+
     def push(self, delivery: GroupInput) -> None:
         """Take over a delivery; nothing is applied yet."""
         for chunk in delivery.chunks:
             self._decode(chunk)
         self._buffer.extend(delivery.notes)
+        if delivery.rules:
+            self._rules.take(delivery.rules)
         self._origins.advance(delivery.origin, delivery.watermark, delivery.ended)
 
     def advance(self) -> GroupOutput:
         """Apply all that the watermark allows; returns what came of it since the last call."""
         watermark = self._origins.watermark
         if watermark > self.watermark:
-            self._walk(self._release(watermark), watermark)
+            ready = self._release(watermark)
+            if self._rules.next <= watermark:
+                ready = self._walk_to_the_last_rule(ready, watermark)
+            self._walk(ready, watermark)
             self.watermark = watermark
             for component in self._settlers:
                 component.on_advanced()
@@ -148,6 +174,29 @@ class KeyGroup:
             ready, self._buffer = buffer[:covered], buffer[covered:]
         return self._ordering.settled(ready)
 
+    def _walk_to_the_last_rule(self, ready: list[Any], watermark: int) -> list[Any]:
+        """Walk up to each moment at which a rule changes, and change it; returns what is left to walk.
+
+        What is due at that moment was set by the rule before, and is judged by it.
+        """
+        while (moment := self._rules.next) <= watermark:
+            before = bisect_left(ready, moment, key=entry_time)
+            self._walk(ready[:before], moment - 1)
+            ready = ready[before:]
+            change = self._rules.reach(moment)
+            self._configure(change.settings, change.rules)
+            self._output.records.extend(
+                _told(verdict, moment) for verdict in change.verdicts if verdict.announced.tells
+            )
+        return ready
+
+    def _configure(self, settings: Settings, rules: frozenset[str]) -> None:
+        for component in self._components:
+            if not rules.isdisjoint(component.rules):
+                component.configure(settings)
+        if rules:
+            self._output.rule_versions = self._rules.versions()
+
     def _walk(self, ready: list[Any], watermark: int) -> None:
         """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
         self._cells.reach(watermark + 1)
@@ -190,7 +239,7 @@ class KeyGroup:
 
     def _say_late(self, event: Event, at: int) -> None:
         if not self._copies:
-            self._output.records.append(_late_record(event, at))
+            self._output.records.append(late_record(event, at))
 
     def _fire(self) -> None:
         """The earliest timer: all slots of its key that are due, in their order."""
@@ -226,7 +275,7 @@ class KeyGroup:
 
     def head(self) -> GroupHead:
         """What the group knows besides its cells, between two calls of ``advance``."""
-        return GroupHead(self.watermark, self._buffer, self._slots)
+        return GroupHead(self.watermark, self._buffer, self._slots, rules=self._rules.head)
 
     def changes(self) -> dict[str, bytes | None]:
         """The cells that may have changed since the last call; None for one that is gone."""
@@ -267,28 +316,41 @@ class KeyGroup:
                 f"the snapshot has the parts {', '.join(head.slots)}; this run has {', '.join(self._slots)}: use the "
                 "settings it was written with, or a new store"
             )
+        self._take_rules(head)
         self.watermark = head.watermark
         self._buffer = list(head.buffer)
         for origin in self._origins.watermarks:
             self._origins.advance(origin, head.watermark)
 
+    def _take_rules(self, head: GroupHead) -> None:
+        """The documents that were in effect are in effect again, over the files of now."""
+        self._rules.restore(head.rules, head.watermark)
+        if head.rules.rules:
+            try:
+                settings = self._rules.settings()
+            except ConfigurationError as error:
+                what = "; ".join(map(str, error.problems))
+                raise SnapshotError(
+                    f"{error.where} is in effect in the recovery store, and does not fit these settings ({what}); use "
+                    "the settings it was published for, or give the rule a larger version in the file"
+                ) from error
+            self._configure(settings, frozenset().union(*(component.rules for component in self._components)))
 
-def _subscribers(components: Sequence[Component]) -> dict[type, tuple[Handler, ...]]:
-    table: dict[type, tuple[Handler, ...]] = {}
-    for component in components:
-        for kind, handler in component.handlers().items():
-            table[kind] = (*table.get(kind, ()), handler)
-    return table
 
-
-def _late_record(event: Event, at: int) -> LateRecord:
-    return LateRecord(
-        id=f"late/{event.source}/{event.id}/{entity_of(event)}",
-        source=event.source,
-        event_id=event.id,
-        event_type=type_name(type(event)),
-        entity_id=entity_of(event),
-        time=event.time,
-        applied_at=at,
-        event=msgspec.to_builtins(event),
+def _told(verdict: Verdict, at: int) -> Record:
+    """What is said of a rule document: that it came late, or that it has no effect."""
+    announced = verdict.announced
+    document = announced.document
+    if verdict.what == "late":
+        return late_record(document, at)
+    newer = f"version {verdict.newer} is known already, so it has no effect"
+    return dead_letter(
+        announced.topic,
+        announced.partition,
+        announced.position,
+        announced.line,
+        "superseded_rule",
+        f"{document.rule}, version {document.version}: {newer}",
+        announced.arrival,
+        announced.headers,
     )

@@ -62,6 +62,19 @@ class PartitionClock:
             self.last_applied = max(self.last_applied, bound)
         return bound
 
+    def place(self, time: int, arrival: int | None) -> int | None:
+        """The same for a record that time does not go by, such as a rule document: the clock stays where it is.
+
+        So a document published today does not drag the end of last week's events along.
+        """
+        bound = max(self.largest - self._out_of_orderness, self.idle_until)
+        if arrival is not None:
+            bound = max(bound, arrival - self._idle_delay)
+        if not self._earliest <= time < self._latest or time > self._farthest(arrival):
+            return None
+        self.forced += time < self.idle_until
+        return bound
+
     def _farthest(self, arrival: int | None) -> int:
         if arrival is not None:
             return arrival + self._future_tolerance

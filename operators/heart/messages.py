@@ -100,6 +100,37 @@ class CustomerBehaviour(Note, tag="customer_behaviour", gc=False):
     event: AnyEvent
 
 
+class CompositeMoment(Note, tag="composite_moment", gc=False):
+    """Something happened to an order at which composite rules may judge it, or it has ended (``reason``).
+
+    ``values``: variables of expressions that are known of it from here on; None: there is none.
+    """
+
+    what: Literal["created", "paid", "ended"]
+    values: dict[str, Any]
+    event_id: str
+    reason: str = ""
+
+
+class BaselineUse(Note, tag="baseline_use", gc=False):
+    """What an order is to the baseline of a customer, a shop or a risk key; ``key`` names it.
+
+    ``counted_at``: when the order was created, 0 while it is. ``answer``: the order is judged and asks for it.
+    """
+
+    what: Literal["created", "paid", "cancelled"]
+    order_id: str
+    amount: int
+    counted_at: int
+    answer: bool
+
+
+class BaselineAnswer(Note, tag="baseline_answer", gc=False):
+    """What a baseline says to the order ``key``: variables of expressions; None: there is none."""
+
+    values: dict[str, int | None]
+
+
 class FallbackMatch(Note, tag="fallback_match", gc=False):
     """A fallback order, the ``key``, and an order of the main system may be one; ``certain``: they are.
 
@@ -139,6 +170,7 @@ class HoldWanted(Note, tag="hold_wanted", gc=False):
     order_id: str
     rule: str
     episode: str
+    rule_version: int = 0
 
 
 class StageCount(Struct, gc=False, array_like=True):
@@ -176,6 +208,86 @@ class JobRun(Note, tag="job_run", gc=False):
     event_id: str
 
 
+LimitStep = Literal["norm", "history", "floor", "season", "hours", "promised", "calendar"]
+LimitPart = tuple[LimitStep, str, tuple[int, ...]]
+"""A step on the way to a limit: what, its name, its numbers."""
+
+
+class LimitAsked(Note, tag="limit_asked", gc=False):
+    """A stay in a stage begins, and its limit follows the history that is kept under ``key``.
+
+    ``entered``: when the stage was entered; ``since``: when the clock starts; ``limit`` (ms) is what the norm gives.
+    Nothing is said of it before ``time``.
+    """
+
+    order_id: str
+    parcel: str
+    stage: str
+    entered: int
+    since: int
+    limit: int
+    parts: tuple[LimitPart, ...]
+    told: bool
+    event_id: str
+
+
+class StayLasted(Note, tag="stay_lasted", gc=False):
+    """A stay in a stage has ended after so long (ms), counted as limits are."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    lasted: int
+
+
+class LimitGiven(Note, tag="limit_given", gc=False):
+    """A stay of the order ``key`` begins, and this is its limit (ms), before it adapts to when it begins."""
+
+    parcel: str
+    stage: str
+    entered: int
+    since: int
+    limit: int
+    parts: tuple[LimitPart, ...]
+    told: bool
+    event_id: str
+
+
+class StayEnded(Note, tag="stay_ended", gc=False):
+    """A stay of the order ``key`` has ended. It comes after all that began in the same millisecond."""
+
+    rank: ClassVar[int] = AFTER_EVENTS
+
+    parcel: str
+    stage: str
+    entered: int
+    reason: str
+
+
+class PromiseMoved(Note, tag="promise_moved", gc=False):
+    """The promised time of the order ``key`` is another one."""
+
+    rank: ClassVar[int] = AFTER_EVENTS + 1
+
+    category: str
+    promised_at: int | None
+
+
+class OrderEnded(Note, tag="order_ended", gc=False):
+    """An order failed, by what ``cause`` names; or it ended as orders should."""
+
+    what: Literal["failed", "ended"]
+    cause: str
+
+
+class Outcome(Note, tag="outcome", gc=False):
+    """What a review or an end changes in the counts of a rule; ``rule_version``: 0 when it is not known."""
+
+    subject: Literal["precision", "capture"]
+    rule: str
+    rule_version: int
+    counts: dict[str, int]
+
+
 AnyNote = (
     KeyUsed
     | CustomerOrder
@@ -185,19 +297,29 @@ AnyNote = (
     | PaymentFailure
     | Signal
     | CustomerBehaviour
+    | CompositeMoment
+    | BaselineUse
+    | BaselineAnswer
     | FallbackMatch
     | AlertStep
     | HoldWanted
     | LineCount
     | JobRun
+    | LimitAsked
+    | StayLasted
+    | LimitGiven
+    | StayEnded
+    | PromiseMoved
+    | OrderEnded
+    | Outcome
 )
 NOTES: tuple[type[Note], ...] = AnyNote.__args__
 Entry = AnyEvent | Late | AnyNote
 
 
 def entity_of(event: Event) -> str:
-    """The key that an event speaks of: its order, else its customer, else the entity or job that it names."""
-    for name in ("order_id", "customer_id", "entity_id", "job"):
+    """The key that an event speaks of: its order, else its customer, else the entity, job or rule that it names."""
+    for name in ("order_id", "customer_id", "entity_id", "job", "rule"):
         value = getattr(event, name, None)
         if value is not None:
             return str(value)

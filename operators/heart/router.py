@@ -9,15 +9,22 @@ import msgspec
 from msgspec import Struct, field
 
 from config.settings import TimeSettings
+from config.units import Duration
 from events.batch import RawBatch
-from events.model import EVENT_TYPES, UNREADABLE, Event, EventId, Key, SourceName, type_name
+from events.model import EVENT_TYPES, UNREADABLE, Event, EventId, Key, RulePublished, SourceName, type_name
 from events.records import DeadLetterRecord
 from operators.heart.dead_letters import dead_letter
 from operators.heart.inputs import Chunk
 from operators.heart.lateness import BEFORE_TIME, ClockSnapshot, PartitionClock
+from operators.rules.documents import Announced
+from operators.rules.rulebook import Rulebook
 
 MAX_RECORD = 1 << 20
 KNOWN_TYPES = frozenset(type_name(kind) for kind in EVENT_TYPES)
+_RULE: Final = type_name(RulePublished)
+_RULES: Final = msgspec.json.Decoder(RulePublished)
+NOWHERE: Final = ""
+"""The stage of events that nobody wants, but whose times count all the same."""
 By = Literal["order", "customer", "order_entity", "entity", "job"]
 KeyOf = Callable[[Any], str]
 
@@ -64,9 +71,10 @@ class Route(Struct, frozen=True):
 
 
 class Routed(Struct):
-    """What became of a batch: chunks per stage and key group, dead letters, and counts."""
+    """What became of a batch: chunks per stage and key group, rule documents, dead letters, and counts."""
 
     chunks: dict[str, dict[int, Chunk]] = field(default_factory=dict)
+    rules: list[Announced] = field(default_factory=list)
     dead: list[DeadLetterRecord] = field(default_factory=list)
     events: int = 0
     late: int = 0
@@ -82,13 +90,25 @@ class Router:
     """Keeps the clock of each partition it is given and sorts their records into key groups.
 
     ``routes`` maps an event type to its route; a known type without one is wanted by nobody and is left out. Events
-    that are ``copied`` go to a second stage as well.
+    that are ``copied`` go to a second stage as well. Rule documents are judged by the ``rulebook``; without one nobody
+    wants them. Time does not go by them, and their own topic, ``rules_topic``, is silent for days: its partitions are
+    believed to be silent sooner than others, so that they do not hold time back.
     """
 
     def __init__(
-        self, settings: TimeSettings, groups: int, routes: Mapping[str, Route], copied: Copied | None = None
+        self,
+        settings: TimeSettings,
+        groups: int,
+        routes: Mapping[str, Route],
+        copied: Copied | None = None,
+        rulebook: Rulebook | None = None,
+        rules_topic: str = "",
     ) -> None:
         self._settings = settings
+        self._quiet = msgspec.structs.replace(settings, idle_delay=Duration(settings.out_of_orderness // 2))
+        self._rulebook = rulebook
+        self._rules_topic = rules_topic
+        self._silent_rules: frozenset[str] = frozenset()
         self._groups = groups
         self._routes = routes
         # Most events go by their order id, and of the others most by their customer's: for them the type alone says
@@ -104,12 +124,17 @@ class Router:
         """Name partitions before their first record: time does not pass them by."""
         for partition in partitions:
             if partition not in self.clocks:
-                self.clocks[partition] = PartitionClock(self._settings)
+                settings = self._quiet if self._is_of_rules(partition) else self._settings
+                self.clocks[partition] = PartitionClock(settings)
+
+    def _is_of_rules(self, partition: str) -> bool:
+        return bool(self._rules_topic) and partition.rpartition("/")[0] == self._rules_topic
 
     @property
     def watermark(self) -> int:
         """The least watermark of all partitions but those left out; AFTER_TIME once all are finished."""
-        waited_for = self.clocks.keys() - self._left_out if self._left_out else self.clocks
+        aside = self._left_out | self._silent_rules
+        waited_for = self.clocks.keys() - aside if aside else self.clocks
         return min((self.clocks[name].watermark for name in waited_for), default=BEFORE_TIME)
 
     def leave_out(self, partitions: Collection[str], told: int) -> None:
@@ -139,13 +164,23 @@ class Router:
         forced = clock.forced
         if batch.lines:
             self._sort_in(batch, clock, routed)
+            routed.chunks.pop(NOWHERE, None)
         routed.forced = clock.forced - forced
-        if batch.end_confirmed_at and self._arrival_counts:
-            # Where arrivals say nothing, wall time does not either: time goes on only with the events.
-            clock.idle(batch.end_confirmed_at)
+        if batch.end_confirmed_at:
+            self._end_confirmed(batch.partition, clock, batch.end_confirmed_at)
         if batch.finished:
             clock.finished = True
         return routed
+
+    def _end_confirmed(self, partition: str, clock: PartitionClock, at: int) -> None:
+        """Where arrivals say nothing, wall time does not either: time goes on only with the events.
+
+        But not for rules, of which none may come for months: then nothing is waited for.
+        """
+        if self._arrival_counts:
+            clock.idle(at)
+        elif self._is_of_rules(partition):
+            self._silent_rules |= {partition}
 
     def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: C901, PLR0912, PLR0915
         """The hot loop: one pass over the headers of a batch, where each call counts.
@@ -216,7 +251,9 @@ class Router:
         """Stage and key of an event that does not go by its order id; no stage if it is not wanted or refused."""
         route = self._routes.get(header.type)
         if route is None:
-            if header.type not in KNOWN_TYPES:
+            if header.type == _RULE and self._rulebook is not None:
+                self._announce(batch, index, self._rulebook, routed)
+            elif header.type not in KNOWN_TYPES:
                 self._refuse(batch, index, "unknown_type", f"type {header.type!r} is not known", routed)
             return None, ""
         key, route = _key_of(header, route)
@@ -224,6 +261,39 @@ class Router:
             self._refuse(batch, index, "names_no_entity", f"{header.type} names nobody", routed)
             return None, ""
         return route.stage, key
+
+    def _announce(self, batch: RawBatch, index: int, rulebook: Rulebook, routed: Routed) -> None:
+        """A rule document: examined here, once, and told to all key groups."""
+        line = batch.lines[index]
+        try:
+            document = _RULES.decode(line)
+        except UNREADABLE as error:
+            self._refuse(batch, index, "invalid_rule", str(error), routed)
+            return
+        if problems := rulebook.problems(document):
+            what = "; ".join(map(str, problems))
+            self._refuse(batch, index, "invalid_rule", f"{document.rule}, version {document.version}: {what}", routed)
+            return
+        arrival = batch.arrivals[index] if batch.arrivals is not None and self._arrival_counts else None
+        bound = self._place(batch.partition, document.time, arrival)
+        if bound is None:
+            self._refuse_time(batch, index, document.time, arrival, routed)
+            return
+        routed.late += document.time < bound
+        headers = (batch.headers or {}).get(index, ())
+        position = batch.positions[index]
+        applied_at = max(document.time, bound)
+        routed.rules.append(
+            Announced(applied_at, document, batch.topic, batch.partition, position, line, arrival, headers)
+        )
+
+    def _place(self, partition: str, time: int, arrival: int | None) -> int | None:
+        clock = self.clocks[partition]
+        if partition in self._silent_rules:
+            # Time went on without it: nothing of it falls behind what the stages know.
+            clock.idle_until = max(clock.idle_until, self.watermark + 1)
+            self._silent_rules -= {partition}
+        return clock.place(time, arrival)
 
     def _headers(self, batch: RawBatch, routed: Routed) -> Sequence[Header | None]:
         """Headers of all records; None where a record has none and went to the dead letters."""

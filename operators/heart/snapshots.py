@@ -3,9 +3,10 @@
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from operators.heart.messages import Entry
+from operators.rules.in_effect import RulesHead
 
 SNAPSHOT_VERSION: Final = 2
 
@@ -17,6 +18,7 @@ class GroupHead(Struct, frozen=True):
     buffer: list[Entry]
     slots: list[str]
     version: int = SNAPSHOT_VERSION
+    rules: RulesHead = field(default_factory=RulesHead)
 
 
 class GroupSnapshot(Struct, frozen=True):

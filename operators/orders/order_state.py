@@ -21,7 +21,8 @@ class OrderState(Struct, array_like=True):
 
     ``first_parcel`` is the one parcel named so far, ``before`` where the order stood before that; both only matter
     until a second parcel is named. ``parcels`` is None while the order is one unit. ``merged_into``: the order that
-    takes its place; ``merge_wanted``: the one that will, as soon as this one is known.
+    takes its place; ``merge_wanted``: the one that will, as soon as this one is known. ``shop``: whose history its
+    limits follow, "" where none does.
     """
 
     stage: str | None = None
@@ -46,6 +47,8 @@ class OrderState(Struct, array_like=True):
     parcels: dict[str, Parcel] | None = None
     merged_into: str = ""
     merge_wanted: str = ""
+    promised_at: int | None = None
+    shop: str = ""
 
 
 class Fact(Struct, frozen=True, gc=False):

@@ -61,6 +61,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         self._retention = int(settings.flow.closed_retention)
         self._hash_key = context.environment.hash_key
         self._merged_stage = settings.fallback.merged_stage
+        self._shops = settings.detectors.stage_timeout.history.enabled
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -133,6 +134,8 @@ class OrderTruth(StatefulComponent[OrderState]):
             order.phone = risk_key("phone", fields.phone, self._hash_key) if fields.phone else ""
         if fields.warehouse_id is not UNSET:
             order.warehouse_id = fields.warehouse_id
+        if fields.promised_at is not UNSET:
+            order.promised_at = fields.promised_at
         old_address = order.address
         if fields.address_key is not UNSET:
             order.address = fields.address_key
@@ -249,6 +252,8 @@ class OrderTruth(StatefulComponent[OrderState]):
         order.customer_id = event.customer_id
         order.amount = event.amount
         order.warehouse_id = event.warehouse_id
+        order.promised_at = event.promised_at
+        order.shop = event.shop_id or event.channel or event.source if self._shops else ""
         order.card = risk_key("card", event.card, key) if event.card else order.card
         order.phone = risk_key("phone", event.phone, key) if event.phone else ""
         order.ip = risk_key("ip", event.ip, key) if event.ip else ""

@@ -11,13 +11,16 @@ from config.units import Duration, Instant
 from events.records import AlertRecord, LocalText, Severity
 
 ENTITY_TYPE = "platform"
-Rule = Literal["dead_letters", "backlog", "partition_unreachable", "partition_left_out", "component_waiting"]
+Rule = Literal[
+    "dead_letters", "backlog", "partition_unreachable", "partition_left_out", "component_waiting", "rule_refused"
+]
 RULES: tuple[Rule, ...] = (
     "dead_letters",
     "backlog",
     "partition_unreachable",
     "partition_left_out",
     "component_waiting",
+    "rule_refused",
 )
 _VERSION = 1
 _SNAPSHOT_FORMAT = 1

@@ -5,13 +5,14 @@ the same alerts: their entity is ``platform``, and comparisons of runs leave the
 was observed and the time are told.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from config.settings import PlatformSettings
 from config.texts import load_texts
 from events.records import AlertRecord, DeadLetterRecord
 from operators.platform.dead_letter_limits import DeadLetterCount
 from operators.platform.open_alerts import Finding, OpenAlerts, Rule
+from operators.platform.refused_rules import RefusedRules
 
 _OF_PARTITIONS: tuple[Rule, ...] = ("dead_letters", "partition_unreachable", "partition_left_out")
 _OF_TIME: tuple[Rule, ...] = ("partition_unreachable", "partition_left_out", "component_waiting")
@@ -48,6 +49,7 @@ class PlatformWatch:
         self._settings = settings
         self._name = name
         self._alerts = OpenAlerts(load_texts())
+        self._refused_rules = RefusedRules(self._alerts)
         self._counts: dict[str, DeadLetterCount] = {}
         self._lag: Mapping[str, int] = {}
         self._delay = 0
@@ -71,8 +73,15 @@ class PlatformWatch:
 
         Letters of partitions that are read elsewhere are left out: of how many they are a share is not known here.
         """
-        if (counted := self._counts.get(letter.partition)) is not None:
-            counted.dead_letter(letter)
+        if (counted := self._counts.get(letter.partition)) is None or letter.reason == "superseded_rule":
+            return  # a rule that a newer one has overtaken is nothing broken
+        counted.dead_letter(letter)
+        if letter.reason == "invalid_rule":
+            self._refused_rules.refused(letter)
+
+    def rules_published(self, rules: Iterable[str]) -> None:
+        """Documents of these rules came and were right."""
+        self._refused_rules.published(rules)
 
     def lag(self, records: Mapping[str, int], delay_ms: int) -> None:
         """How many records of each partition are not read yet, and how far event time is behind wall time."""
@@ -99,6 +108,7 @@ class PlatformWatch:
             *self._judge_dead_letters(now_ms),
             *self._judge_backlog(now_ms),
             *self._judge_times(now_ms),
+            *self._refused_rules.judge(now_ms),
         ]
 
     def dead_letter_shares(self) -> dict[str, float]:
@@ -116,7 +126,9 @@ class PlatformWatch:
         is no more, end at the next ``judge``: who reads them opens its own. Raises PlatformSnapshotError for a snapshot
         that a later version made.
         """
-        for alert in self._alerts.restore(data):
+        restored = self._alerts.restore(data)
+        self._refused_rules.restore(restored)
+        for alert in restored:
             if self._is_elsewhere(alert, partitions):
                 self._elsewhere.append((alert.rule, alert.entity_id))
 

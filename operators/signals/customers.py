@@ -1,10 +1,12 @@
 """Signals that are known at the customer: behaviour that names no order, and repeated changes of address."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
+from config.settings import Settings
+from events.explanation import Look
 from events.model import BehaviourChat, BehaviourSignal
 from operators.heart.component import Context, Environment, Handler, StatefulComponent
 from operators.heart.messages import AddressChange, CustomerBehaviour, CustomerOrder, Signal
@@ -23,12 +25,17 @@ class CustomerSignals(StatefulComponent[CustomerState]):
     name: ClassVar[str] = "customer_signals"
     stage: ClassVar[str] = "entities"
     state_type: ClassVar[type[Any]] = CustomerState
+    rules: ClassVar[frozenset[str]] = frozenset({"resonance"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.environment.settings.detectors.resonance
-        self._changes = settings.address_changes
-        self._window = int(settings.address_change_window)
+        self.configure(context.environment.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """How many changes of address, and within which time."""
+        own = settings.detectors.resonance
+        self._changes = own.address_changes
+        self._window = int(own.address_change_window)
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
@@ -79,6 +86,14 @@ class CustomerSignals(StatefulComponent[CustomerState]):
             if state.changes:
                 self.context.arm(key, state.changes[0] + self._window + 1)
             self._drop_if_empty(key, state)
+
+    def explain(self, key: str, at: int) -> Iterator[Look]:
+        """How many changes of address are in the window."""
+        state = self.states.get(key) or CustomerState()
+        changes = sum(time >= at - self._window for time in state.changes)
+        if changes:
+            name, most = "address_changed", self._changes
+            yield Look(rule="resonance", subject=name, value=changes, threshold=most, unit="times", condition=True)
 
     def _state(self, key: str) -> CustomerState:
         state = self.states.get(key)

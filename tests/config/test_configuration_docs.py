@@ -20,12 +20,20 @@ NAMES = {
     "stages": "<stage>",
     "status.systems": "<system>",
     "status.systems.<system>": "<STATUS>",
+    "calendars": "<calendar>",
+    "detectors.stage_timeout.hours": "<hours>",
+    "detectors.stage_timeout.seasons": "<season>",
+    "detectors.order_timeout.hours": "<hours>",
+    "detectors.order_timeout.seasons": "<season>",
     "detectors.resonance.seasons": "<season>",
     "detectors.resonance.playbook": "<signal>",
     "detectors.silence.sources": "<source>",
     "detectors.silence.jobs": "<job>",
     "intake.routes": "<route>",
     "intake.polls": "<poll>",
+    "lists": "<list>",
+    "composite": "<rule>",
+    "backtest.outcomes": "<outcome>",
 }
 _ROW = re.compile(r"^\| `([^`]+)` \| (?:`(.*)`|–) \| (.+) \|$", re.MULTILINE)
 

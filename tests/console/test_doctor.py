@@ -33,7 +33,7 @@ Made = Callable[..., Path]
 @pytest.fixture
 def configuration(tmp_path: Path) -> Made:
     def make(bootstrap: str = "127.0.0.1:1", prefix: str = "doctor", **more: str) -> Path:
-        names = ("orders", "behaviour", "actions", "alerts", "diffs", "versions", "holds", "late")
+        names = ("orders", "behaviour", "actions", "rules", "alerts", "diffs", "versions", "holds", "late")
         topics = "\n".join(f'{name} = "{prefix}.{name}"' for name in names)
         tables = "\n".join(f"[{table}]\n{text}" for table, text in more.items())
         file = tmp_path / "my.toml"
@@ -297,7 +297,7 @@ def test_topics_as_they_are_made_are_in_order_and_each_that_was_changed_is_found
         ("clean-up", "wrong", "examined.holds: cleanup.policy is delete"),
         ("retention", "warning", "examined.orders.dlq: dead letters are deleted after 1h"),
         ("sizes", "warning", "examined.orders.dlq: max.message.bytes is 1,000,000"),
-        ("partitions", "warning", "6 partitions of inputs for 12 processes"),
+        ("partitions", "warning", "7 partitions of inputs for 12 processes"),
     ):
         assert any((name, state) == finding[:2] and words in finding[2] for finding in findings), (name, findings)
     assert len(findings) == 8

@@ -116,6 +116,18 @@ def test_what_cannot_be_done_is_refused_with_the_remedy(arguments: tuple[str, ..
     assert not outcome.said
 
 
+def test_more_processes_than_key_groups_are_refused(tmp_path: Path) -> None:
+    events, config = write_events(tmp_path / "events", CREATED), tmp_path / "few.toml"
+    config.write_text("key_groups = 3", encoding="utf-8")
+
+    outcome = orderpulse("run", "--input", events, "--output", tmp_path / "out", "--config", config, "--processes", "4")
+
+    assert outcome.code == 2
+    assert "4 processes share 3 key groups: none is left for process" in outcome.complained
+    assert "start fewer processes" in outcome.complained
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_of_an_earlier_run_are_replaced_only_on_demand(tmp_path: Path) -> None:
     events, output = write_events(tmp_path / "events", CREATED), tmp_path / "out"
     assert orderpulse("run", "--input", events, "--output", output).code == 0

@@ -19,8 +19,8 @@ from tests.support.ports import free_port
 def settings(tmp_path: Path, bootstrap: str, prefix: str = "status") -> Path:
     file = tmp_path / "my.toml"
     names = {
-        "orders": "order.events", "behaviour": "behaviour.events", "actions": "actions", "alerts": "alerts",
-        "diffs": "diffs", "versions": "versions", "holds": "holds", "late": "late",
+        "orders": "order.events", "behaviour": "behaviour.events", "actions": "actions", "rules": "rules",
+        "alerts": "alerts", "diffs": "diffs", "versions": "versions", "holds": "holds", "late": "late",
     }  # fmt: skip
     topics = "\n".join(f'{name} = "{prefix}.{topic}"' for name, topic in names.items())
     file.write_text(f'[kafka]\nbootstrap = "{bootstrap}"\npartitions = 2\n[kafka.topics]\n{topics}\n', encoding="utf-8")

@@ -53,7 +53,13 @@ def needs_a_broker(command: str) -> bool:
         return True
     reads_files = "--input" in words and words[words.index("--input") + 1] != "kafka"
     writes_files = "--output" in words and words[words.index("--output") + 1] != "kafka"
-    return (words[0] == "run" and not (reads_files and writes_files)) or (words[0] == "dlq" and not reads_files)
+    if words[0] == "rules":
+        return not {"--input", "--to"} & set(words)
+    if words[0] == "verify":
+        return any(word.partition(":")[0] == "kafka" for word in words)
+    return (words[0] in ("run", "replay") and not (reads_files and writes_files)) or (
+        words[0] == "dlq" and not reads_files
+    )
 
 
 def shape(line: str) -> str:

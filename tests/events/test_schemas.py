@@ -87,13 +87,13 @@ def test_each_schema_is_valid_json_schema_and_needs_no_other_file(name: str) -> 
 
 
 def test_every_topic_event_and_record_has_a_schema() -> None:
-    assert SCHEMAS.keys() == {"orders", "behaviour", "actions", *MESSAGES}
+    assert SCHEMAS.keys() == {"orders", "behaviour", "actions", "rules", *MESSAGES}
 
 
 def test_a_topic_takes_its_own_events_and_no_others() -> None:
     for kind in EVENT_TYPES:
         event = json.loads(msgspec.json.encode(EXAMPLES[kind]))
-        taken_by = {topic for topic in ("orders", "behaviour", "actions") if validator(topic).is_valid(event)}
+        taken_by = {topic for topic in ("orders", "behaviour", "actions", "rules") if validator(topic).is_valid(event)}
         assert taken_by == {topic_of(kind)}
 
 

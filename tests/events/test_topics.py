@@ -19,6 +19,7 @@ DEFAULTS = Path(__file__).resolve().parents[2] / "config" / "default.toml"
         ("orders", {"order", "payment", "system", "logistics", "waybill"}),
         ("behaviour", {"behaviour"}),
         ("actions", {"review", "alert", "contract", "job", "fallback", "buyer"}),
+        ("rules", {"rule"}),
     ],
 )
 def test_a_topic_carries_its_families_of_events(topic: str, families: set[str]) -> None:

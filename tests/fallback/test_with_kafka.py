@@ -32,7 +32,7 @@ class Hotline:
     def __init__(self, broker: KafkaBroker, directory: Path, prefix: str) -> None:
         self.bootstrap, self.directory, self.port = broker.bootstrap, directory, free_port()
         self.config = directory / "config.toml"
-        topics = ("orders", "behaviour", "actions", "alerts", "diffs", "versions", "holds", "late")
+        topics = ("orders", "behaviour", "actions", "rules", "alerts", "diffs", "versions", "holds", "late")
         self.topics = {name: f"{prefix}.{name}" for name in topics}
         named = "\n".join(f'{name} = "{topic}"' for name, topic in self.topics.items())
         self.config.write_text(

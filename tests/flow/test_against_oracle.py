@@ -10,8 +10,9 @@ from hypothesis import given
 
 from config.loader import load_settings
 from config.settings import Settings
+from dataflows.environment import environment_of
 from dataflows.memory import MemoryDriver
-from dataflows.run import RunPlan, environment_of, open_input
+from dataflows.run import RunPlan, open_input
 from events.records import HoldRecord, Record
 from operators.topology import topology
 from sources.clock import SteadyClock

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from config.settings import KafkaSettings, Settings
-from dataflows.run import RunPlan, Summary, execute
+from dataflows.run import RunPlan, execute
+from dataflows.summary import Summary
 from events.records import AlertRecord, DeadLetterRecord, VersionRecord
 from operators.heart.dead_letters import REMEDIES
 from sinks.sink import SinkError

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from config.loader import load_settings
+from dataflows.environment import environment_of
 from dataflows.memory import MemoryDriver
-from dataflows.run import RunPlan, Summary, environment_of, execute
+from dataflows.run import RunPlan, execute
+from dataflows.summary import Summary
 from events.records import AlertRecord, OrderSnapshot, Record
 from events.topics import OUTPUTS
 from operators.topology import topology

@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from config.loader import load_settings
 from config.settings import Settings
 from config.units import Instant
-from dataflows.run import RunPlan, Summary, execute
+from dataflows.run import RunPlan, execute
+from dataflows.summary import Summary
 from events.normal_form import mask
 from events.records import (
     AlertRecord,

@@ -116,3 +116,16 @@ def test_an_event_exactly_at_the_bound_is_in_time_and_one_before_it_is_not() -> 
     assert told(records) == []
     (late,) = of_kind(LateRecord, records)
     assert (late.entity_id, late.time, late.applied_at) == ("C", at("10:04:59.999"), at("10:05"))
+
+
+def test_late_events_of_two_orders_that_share_an_id_are_told_apart() -> None:
+    """Systems number their events by order: what tells records apart must name the order as well."""
+    log: list[tuple[bytes | AnyEvent, int | None]] = [
+        (event("12:00 created A", 0), None),
+        (event("10:00 created B", 1), None),
+        (event("10:00 created C", 1), None),
+    ]
+    records = flow("a").feed(batch("a", log, finished=True))
+    late = of_kind(LateRecord, records)
+    assert {record.event_id for record in late} == {late[0].event_id}
+    assert len({record.id for record in late}) == 2

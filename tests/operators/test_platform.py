@@ -38,6 +38,10 @@ def letter(position: int, partition: str = P, payload: bytes = b"bad") -> DeadLe
     return dead_letter(TOPIC, partition, position, payload, "not_json", "bad")
 
 
+def refused(payload: bytes, reason: str = "invalid_rule", position: int = 7) -> DeadLetterRecord:
+    return dead_letter(TOPIC, P, position, payload, reason, "settings.window: a duration needs a unit")
+
+
 def steps(records: list[AlertRecord]) -> list[tuple[str, str, str]]:
     return [(record.rule, record.step, record.reason) for record in records]
 
@@ -317,6 +321,49 @@ def test_dead_letters_of_partitions_that_are_read_elsewhere_are_not_judged() -> 
     assert watch.judge(NOON) == []
 
 
+def told_of_rules(watch: PlatformWatch, now: int) -> list[tuple[str, str, str]]:
+    return [(record.step, record.entity_id, record.reason) for record in watch.judge(now)]
+
+
+def test_a_refused_rule_is_an_alert_that_names_rule_and_version_until_a_good_one_comes() -> None:
+    watch = PlatformWatch(limits())
+    watch.read(P, 1_000)
+    watch.dead_letter(refused(b'{"rule": "card_burst", "version": 3}'))
+    (opened,) = watch.judge(NOON)
+    watch.dead_letter(refused(b'{"rule": "card_burst", "version": 3}', position=8))
+    watch.rules_published(["resonance"])
+
+    assert (opened.rule, opened.entity_id, opened.severity) == ("rule_refused", "card_burst/3", "critical")
+    assert opened.text.en == (
+        "version 3 of the rule card_burst was refused, the one before goes on: "
+        "settings.window: a duration needs a unit "
+        f"({P}, position 7)"
+    )
+    assert told_of_rules(watch, NOON + MINUTE) == []
+    watch.rules_published(["card_burst"])
+    assert told_of_rules(watch, NOON + 2 * MINUTE) == [("resolved", "card_burst/3", "published_again")]
+
+
+def test_a_refused_rule_that_nobody_mends_is_told_for_a_day_also_over_a_restart() -> None:
+    before, after = PlatformWatch(limits()), PlatformWatch(limits())
+    before.read(P, 1_000)
+    before.dead_letter(refused(b"[[["))
+    assert told_of_rules(before, NOON) == [("opened", "?/?", "rule_refused")]
+    after.restore(before.snapshot())
+
+    assert told_of_rules(after, NOON + 23 * 60 * MINUTE) == []
+    assert told_of_rules(after, NOON + 24 * 60 * MINUTE) == [("resolved", "?/?", "told_long_enough")]
+
+
+def test_a_rule_that_a_newer_one_has_overtaken_is_no_trouble() -> None:
+    watch = PlatformWatch(limits())
+    watch.read(P, 200)
+    for position in range(200):
+        watch.dead_letter(refused(b'{"rule": "card_burst", "version": 3}', "superseded_rule", position))
+
+    assert watch.judge(NOON) == []
+
+
 def test_a_snapshot_of_a_later_version_is_refused() -> None:
     with pytest.raises(PlatformSnapshotError, match="format 9"):
         PlatformWatch(limits()).restore(msgspec.msgpack.encode({"format": 9}))
@@ -343,7 +390,9 @@ def test_every_rule_and_level_is_said_in_both_languages_without_a_hole() -> None
     watch.read(f"{TOPIC}/4", 30)
     for position in range(30):
         watch.dead_letter(letter(position, f"{TOPIC}/4"))
+    watch.dead_letter(refused(b'{"rule": "card_burst", "version": 3}'))
     given += watch.judge(NOON + 3 * MINUTE)
+    watch.rules_published(["card_burst"])
     watch.unreachable({})
     watch.waiting({})
     for partition in (P, f"{TOPIC}/4"):

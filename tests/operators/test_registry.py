@@ -31,6 +31,23 @@ QUIET = settings(
     diffs=OFF,
 )
 EVERYTHING = Environment(REMINDING, 4, read_model=True)
+# What takes another part's place, or is off unless it is wanted.
+OTHERWISE = Environment(
+    settings(
+        stage_timeout={"history": {"enabled": True}},
+        feedback={"enabled": True},
+        composite={
+            "dear": {
+                "zh": "贵",
+                "en": "dear",
+                "threshold": 1,
+                "when": ["created", "behaviour"],
+                "conditions": [{"name": "dear", "expression": "customer.orders > 2", "weight": 1}],
+            }
+        },
+    ),
+    4,
+)
 
 
 MORNING = [text for text in RICH if int(text.split(":")[0]) < 12]
@@ -50,8 +67,9 @@ def test_names_are_unique_and_stages_exist() -> None:
 
 @pytest.mark.parametrize("kind", COMPONENTS, ids=lambda kind: kind.name)
 def test_a_component_says_what_it_is_and_hears_something_that_somebody_sends(kind: type[Component]) -> None:
-    (group,) = [group for group in _groups(EVERYTHING) if kind.stage == group[0]]
-    part = next(part for part in group[1]._components if isinstance(part, kind))
+    groups = [group for environment in (EVERYTHING, OTHERWISE) for _, group in _groups(environment)]
+    part = next(part for group in groups for part in group._components if isinstance(part, kind))
+    assert part.context.stage == kind.stage
     handlers = part.handlers()
     assert handlers
     assert all(callable(handler) for handler in handlers.values())
@@ -103,13 +121,14 @@ def test_a_snapshot_restored_is_the_same_snapshot() -> None:
 
 def states_in_the_course_of_a_day() -> dict[str, list[msgspec.Struct]]:
     """By component: the states that it had after each event."""
-    flow = MemoryDriver(topology(EVERYTHING), ["day"])
     found: dict[str, list[msgspec.Struct]] = defaultdict(list)
-    for number, text in enumerate(RICH):
-        flow.feed(batch("day", [(event(text, number), None)], number))
-        for groups in flow.groups.values():
-            for part in [part for group in groups for part in group._stateful]:
-                found[part.name] += part.states.values()
+    for environment in (EVERYTHING, OTHERWISE):
+        flow = MemoryDriver(topology(environment), ["day"])
+        for number, text in enumerate(RICH):
+            flow.feed(batch("day", [(event(text, number), None)], number))
+            for groups in flow.groups.values():
+                for part in [part for group in groups for part in group._stateful]:
+                    found[part.name] += part.states.values()
     return found
 
 

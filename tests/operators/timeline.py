@@ -39,6 +39,7 @@ ADDRESSES: Mapping[str, Mapping[str, str]] = {
     "home": {"city": "上海市", "district": "浦东新区", "detail": "世纪大道1号"},
     "home_spelt_otherwise": {"city": "上海市", "district": "浦东新区", "detail": "世纪大道 １号"},
     "work": {"city": "上海市", "district": "黄浦区", "detail": "南京路2号"},
+    "forwarder": {"city": "广州市", "district": "白云区", "detail": "环球转运仓 3 号库"},
     "nowhere": {},
 }
 

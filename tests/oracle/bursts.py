@@ -26,7 +26,7 @@ def card_burst(
 ) -> Iterator[ExpectedStep]:
     """Bursts of orders on one key, by any amount and by the same amount."""
     rule = settings.detectors.card_burst
-    uses = pl.DataFrame(list(_uses(events, histories, settings, keys)), schema=_USES, orient="row")
+    uses = pl.DataFrame(list(key_uses(events, histories, settings, keys)), schema=_USES, orient="row")
     if rule.any_amount is not None:
         yield from _episodes(uses, ["kind", "key"], rule.any_amount, rule.keys, ("any_amount", "burst"))
     if rule.same_amount is not None:
@@ -35,7 +35,7 @@ def card_burst(
         yield from _episodes(amounts, group, rule.same_amount, rule.keys, ("same_amount", "same_amount"))
 
 
-def _uses(events: Sequence[AppliedEvent], histories: Histories, settings: Settings, keys: Keys) -> Iterator[Use]:
+def key_uses(events: Sequence[AppliedEvent], histories: Histories, settings: Settings, keys: Keys) -> Iterator[Use]:
     """Who used which key, and when. Only moments that are judged count."""
     rule = settings.detectors.card_burst
     for position, applied in enumerate(events):

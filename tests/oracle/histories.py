@@ -44,18 +44,26 @@ class Details:
     device: str | None
     address: str | None
     warehouse_id: str | None
+    shop: str
+    promised_at: int | None
+    promise_told: bool
 
 
 @dataclass(slots=True)
 class Stay:
-    """A unit's stay in a stage. A parcel may take over an order's stay: ``since`` is when it became a unit."""
+    """A unit's stay in a stage. A parcel may take over an order's stay: ``since`` is when it became a unit.
+
+    ``began`` and ``ended`` are the positions of the events by which it became, and ceased to be, this unit's stay.
+    """
 
     parcel: str | None
     stage: str
     entered: int
     since: int
     category: str
+    began: int
     left: int | None = None
+    ended: int | None = None
     reason: str | None = None
 
 
@@ -214,6 +222,9 @@ class _Fold:
                 device=event.device,
                 address=self._keys.of_address(event.address_key, event.address),
                 warehouse_id=event.warehouse_id,
+                shop=event.shop_id or event.channel or event.source,
+                promised_at=event.promised_at,
+                promise_told=True,
             )
         )
         if life.stage is None:
@@ -235,6 +246,9 @@ class _Fold:
             device=old.device,
             address=old.address if same_address else self._keys.of_address(given_key, given_address),
             warehouse_id=old.warehouse_id if fields.warehouse_id is UNSET else fields.warehouse_id,
+            shop=old.shop,
+            promised_at=old.promised_at if fields.promised_at is UNSET else fields.promised_at,
+            promise_told=fields.promised_at is not UNSET,
         )
 
     def _status(self, life: Life, event: SystemStatus, when: tuple[int, int]) -> None:
@@ -299,18 +313,18 @@ class _Fold:
 
     def _enter(self, life: Life, unit: Unit, stage: str, when: tuple[int, int]) -> None:
         if unit.stay is not None:
-            unit.stay.left = when[0]
+            unit.stay.left, unit.stay.ended = when
             unit.stay.reason = self._why_left(unit.stay.stage, stage)
         unit.stage, unit.entered = stage, when[0]
-        unit.stay = self._stay(life, unit, when[0])
+        unit.stay = self._stay(life, unit, when)
         life.first_stage = life.first_stage or (stage, when[0])
         if self._stages[stage].shipped and life.shipped is None:
             life.shipped = when
 
-    def _stay(self, life: Life, unit: Unit, since: int) -> Stay | None:
+    def _stay(self, life: Life, unit: Unit, when: tuple[int, int]) -> Stay | None:
         if unit.stage is None:
             return None
-        stay = Stay(unit.parcel, unit.stage, unit.entered, since, _category(life))
+        stay = Stay(unit.parcel, unit.stage, unit.entered, when[0], _category(life), when[1])
         life.stays.append(stay)
         return stay
 
@@ -362,11 +376,11 @@ class _Fold:
     def _add_parcels(self, life: Life, places: dict[str, tuple[str, int] | None], when: tuple[int, int]) -> None:
         whole = life.units.pop(None, None)
         if whole is not None and whole.stay is not None:
-            whole.stay.left, whole.stay.reason = when[0], "split"
+            (whole.stay.left, whole.stay.ended), whole.stay.reason = when, "split"
         for parcel, place in places.items():
             stage, entered = place or (None, 0)
             unit = Unit(parcel, stage, entered)
-            unit.stay = self._stay(life, unit, when[0])
+            unit.stay = self._stay(life, unit, when)
             life.units[parcel] = unit
         before = life.stage
         self._follow_parcels(life, when)

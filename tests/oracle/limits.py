@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from config.settings import Settings
+from tests.oracle.adapting import Shops, ends, runs_of, stage_limit
 from tests.oracle.histories import Change, Histories, Life, Stay
 from tests.oracle.model import ExpectedStep, Step
 
@@ -12,15 +13,17 @@ Ending = tuple[int, str]  # when a clock stopped, and why
 
 def stage_timeout(histories: Histories, settings: Settings) -> Iterator[ExpectedStep]:
     """Stays in a stage, of orders and of parcels, that last longer than the stage's limit."""
-    lead = settings.detectors.stage_timeout.reminder_lead
+    shops = Shops(histories, settings)
     for life in histories:
         for stay in life.stays:
-            limit = stage_limit(settings, stay.stage, stay.category)
-            if limit is not None:
-                entity = _unit(life, stay)
-                ending = None if stay.left is None or stay.reason is None else (stay.left, stay.reason)
-                clock = _Clock("stage_timeout", *entity, life.order_id)
-                yield from clock.run(stay.entered, limit, lead, ending, not_before=stay.since)
+            norm = stage_limit(settings, stay.stage, stay.category)
+            if norm is None:
+                continue
+            clock = clock_of("stage_timeout", life, stay)
+            limit = shops.limit(life, stay, norm)
+            for run in runs_of(life, stay, settings):
+                breach, reminder = ends(settings, settings.detectors.stage_timeout, stay.stage, limit, run.started)
+                yield from clock.run_to(breach, reminder, run.ending, not_before=run.known_from)
 
 
 def order_timeout(histories: Histories, settings: Settings) -> Iterator[ExpectedStep]:
@@ -30,7 +33,7 @@ def order_timeout(histories: Histories, settings: Settings) -> Iterator[Expected
         for started, category, ending in _unhandled(life, settings):
             limit = rule.by_category.get(category, rule.limit)
             clock = _Clock("order_timeout", "order", life.order_id, life.order_id)
-            yield from clock.run(started, limit, rule.reminder_lead, ending)
+            yield from clock.run_to(*ends(settings, rule, "handling", limit, started), ending)
 
 
 def no_progress(histories: Histories, settings: Settings) -> Iterator[ExpectedStep]:
@@ -41,7 +44,8 @@ def no_progress(histories: Histories, settings: Settings) -> Iterator[ExpectedSt
         for change, following in pairwise([*changes, None]):
             if change is None or change.after is None or settings.stages[change.after].terminal:
                 continue
-            deadline = change.time + max(floor, stage_limit(settings, change.after, change.category) or 0)
+            limit = max(floor, stage_limit(settings, change.after, change.category) or 0)
+            deadline, _ = ends(settings, settings.detectors.stage_timeout, change.after, limit, change.time)
             if following is not None and following.time <= deadline:
                 continue
             yield _standstill("opened", life.order_id, deadline, deadline)
@@ -50,16 +54,14 @@ def no_progress(histories: Histories, settings: Settings) -> Iterator[ExpectedSt
                 yield _standstill("resolved", life.order_id, following.time, deadline, reason)
 
 
-def stage_limit(settings: Settings, stage: str, category: str) -> int | None:
-    """The stage's limit in ms for an order of this category; None: there is none."""
-    rule = settings.detectors.stage_timeout
-    norm = rule.by_category.get(category, {}).get(stage, settings.stages[stage].norm)
-    return None if norm is None or settings.stages[stage].terminal else norm * rule.factor // 1000
-
-
 def why_moved(settings: Settings, stage: str | None) -> str:
     """The reason with which a move of the order resolves what a standstill had raised."""
     return "cancelled" if stage is not None and settings.stages[stage].cancels else "moved_on"
+
+
+def clock_of(rule: str, life: Life, stay: Stay) -> "_Clock":
+    """The clock of a stay."""
+    return _Clock(rule, *_unit(life, stay), life.order_id)
 
 
 def _unit(life: Life, stay: Stay) -> tuple[str, str]:
@@ -95,12 +97,9 @@ class _Clock:
         self._entity = entity_type, entity_id
         self._order_id = order_id
 
-    def run(
-        self, started: int, limit: int, lead: int | None, ending: Ending | None, not_before: int = 0
-    ) -> Iterator[ExpectedStep]:
-        """The steps of one episode; what ends at a deadline is in time."""
-        breach = max(started + limit, not_before)
-        reminder = max(started + limit - lead, not_before) if lead is not None and lead < limit else breach
+    def run_to(self, deadline: int, lead: int, ending: Ending | None, not_before: int = 0) -> Iterator[ExpectedStep]:
+        """The steps of one episode, with its reminder at ``lead``; what ends at a deadline is in time."""
+        breach, reminder = max(deadline, not_before), max(lead, not_before)
         if ending is not None and ending[0] <= reminder:
             return
         level = "reminder" if reminder < breach else "breach"

@@ -17,6 +17,7 @@ from events.model import (
     PaymentSucceeded,
     ReviewConfirmed,
     ReviewReleased,
+    RulePublished,
 )
 from tests.oracle.model import AppliedEvent
 
@@ -80,7 +81,7 @@ def owner(event: AnyEvent) -> tuple[str, str]:
             return "alerts of order", event.order_id
         case AlertAcknowledged() | ContractCounted():
             return f"alerts of {event.entity_type}", event.entity_id
-        case JobHeartbeat():
-            return "job", event.job
+        case JobHeartbeat(job=name) | RulePublished(rule=name):
+            return type(event).__name__, name
         case _:
             return "order", event.order_id

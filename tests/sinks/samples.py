@@ -10,6 +10,7 @@ from events.records import (
     AlertRecord,
     DeadLetterRecord,
     DiffRecord,
+    FeedbackTotals,
     FieldChange,
     HoldCause,
     HoldRecord,
@@ -112,7 +113,11 @@ HEALTH = SourceHealth(
     open=({"field": "out_trade_no", "level": "vanished", "since": NOON - 9_000, "example": "raw/0/7"},),
 )
 WITH_TOPIC = (ALERT, HOLD, VERSION, DIFF, LATE, DEAD_LETTER)
-EVERY_KIND = (*WITH_TOPIC, SNAPSHOT, HEALTH)
+PRECISION = FeedbackTotals("precision", "card_burst", 2, 3, NOON, {"raised": 12, "confirmed": 3, "released": 1})
+CAPTURE = FeedbackTotals(
+    "capture", "resonance", 0, 1, NOON, {"weak": 9, "turned": 2, "quiet": 6, "failed": 5, "failed_alerted": 2}
+)
+EVERY_KIND = (*WITH_TOPIC, SNAPSHOT, HEALTH, PRECISION, CAPTURE)
 
 
 def alert(**changes: Any) -> AlertRecord:
@@ -126,6 +131,7 @@ def topics(prefix: str = "orders") -> TopicSettings:
         orders=f"{prefix}.order.events.v1",
         behaviour=f"{prefix}.behaviour.events.v1",
         actions=f"{prefix}.actions.v1",
+        rules=f"{prefix}.rules.v1",
         alerts=f"{prefix}.alert.events.v1",
         diffs=f"{prefix}.sync.diffs.v1",
         versions=f"{prefix}.versions.v1",

@@ -18,6 +18,7 @@ from tests.sinks.samples import (
     HOLD,
     LATE,
     NOON,
+    PRECISION,
     SNAPSHOT,
     VERSION,
     WITH_TOPIC,
@@ -47,12 +48,14 @@ def test_a_record_goes_to_its_topic_under_its_entity(record: Record, topic: str,
 def test_an_order_snapshot_has_no_topic() -> None:
     assert message(SNAPSHOT, topics()) is None
     assert message(HEALTH, topics()) is None
+    assert message(PRECISION, topics()) is None
 
 
 def test_every_kind_of_record_but_the_snapshot_has_a_place() -> None:
     assert {output.record for output in OUTPUTS} == {type(record) for record in EVERY_KIND} - {
         type(SNAPSHOT),
         type(HEALTH),
+        type(PRECISION),
     }
     assert len({output.file for output in OUTPUTS}) == len(OUTPUTS)
 

@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 
 from config.loader import load_settings
 from config.settings import TopicSettings
-from dataflows.run import KAFKA, RunPlan, Summary, execute
+from dataflows.run import KAFKA, RunPlan, execute
+from dataflows.summary import Summary
 from events.model import OrderChanged, OrderCreated, OrderFields
 from events.records import AlertRecord, Record
 from operators.heart.router import MAX_RECORD

@@ -550,4 +550,6 @@ def pattern_of(key: str) -> str:
         return "alerts:open:*" if name.count(":") == 2 else name
     if first in {"order", "customer"} and rest.endswith((":alerts", ":orders")):
         return f"{first}:*:{rest.rpartition(':')[2]}"
+    if first == "precision":
+        return "precision:*:*"
     return f"{first}:*" if first in {"order", "alert", "hold", "merge", "contract"} else name

@@ -29,7 +29,7 @@ def wall_time() -> int:
 
 
 def settings_for(bootstrap: str, **options: str) -> KafkaSettings:
-    names = ("orders", "behaviour", "actions", "alerts", "diffs", "versions", "holds", "late", "dlq_suffix")
+    names = ("orders", "behaviour", "actions", "rules", "alerts", "diffs", "versions", "holds", "late", "dlq_suffix")
     topics = TopicSettings(**{name: f"unused.{name}" for name in names})
     return KafkaSettings(bootstrap, f"group-{next(NUMBERS)}", "earliest", 1_000, 2, 1, topics, options)
 

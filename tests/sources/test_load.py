@@ -40,7 +40,7 @@ Load = Callable[..., dict[str, int]]
 def settings(kafka: KafkaBroker) -> KafkaSettings:
     """A cluster with topics of this test's own, not made yet."""
     prefix = f"load-{next(NUMBERS)}"
-    names = ("orders", "behaviour", "actions", "alerts", "diffs", "versions", "holds", "late")
+    names = ("orders", "behaviour", "actions", "rules", "alerts", "diffs", "versions", "holds", "late")
     topics = TopicSettings(**{name: f"{prefix}.{name}" for name in names}, dlq_suffix=".dlq")
     return KafkaSettings(kafka.bootstrap, prefix, "earliest", 1_000, 4, 1, topics, {})
 
@@ -158,13 +158,15 @@ def test_every_topic_of_the_settings_is_made_and_each_input_has_dead_letters(set
     outputs = {topics.alerts, topics.diffs, topics.versions, topics.holds, topics.late}
     found = AdminClient({"bootstrap.servers": settings.bootstrap}).list_topics(timeout=60).topics
     mine = {name: len(topic.partitions) for name, topic in found.items() if name.startswith(f"{settings.group}.")}
-    assert mine == dict.fromkeys(inputs | outputs | {f"{name}.dlq" for name in inputs}, 4)
+    letters = {f"{name}.dlq" for name in (*inputs, topics.rules)}
+    assert mine == dict.fromkeys(inputs | outputs | letters, 4) | {topics.rules: 1}
 
 
-def test_only_the_holds_are_compacted(settings: KafkaSettings) -> None:
-    assert [plan.name for plan in planned_topics(settings) if plan.config.get("cleanup.policy") == "compact"] == [
-        settings.topics.holds
-    ]
+def test_only_rules_and_holds_are_compacted(settings: KafkaSettings) -> None:
+    plans = planned_topics(settings, retention=3_600_000)
+    compacted = [plan for plan in plans if plan.config.get("cleanup.policy") == "compact"]
+    assert [plan.name for plan in compacted] == [settings.topics.rules, settings.topics.holds]
+    assert compacted[0].config["retention.ms"] == "-1", "a rule of last year still holds"
 
 
 def test_a_dead_letter_topic_takes_larger_records_than_its_input(settings: KafkaSettings) -> None:

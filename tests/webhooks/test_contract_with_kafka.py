@@ -58,7 +58,7 @@ class Payments:
         self.profile = directory / "pay.toml"
         self.profile.write_text('name = "pay"\nextends = "wechat_pay"\nsource = "wechat_pay"\n', encoding="utf-8")
         (directory / "shop.toml").write_text(PROFILE, encoding="utf-8")
-        topics = ("orders", "behaviour", "actions", "alerts", "diffs", "versions", "holds", "late")
+        topics = ("orders", "behaviour", "actions", "rules", "alerts", "diffs", "versions", "holds", "late")
         named = "\n".join(f'{name} = "{self.prefix}.{name}"' for name in topics)
         self.config = directory / "config.toml"
         self.config.write_text(

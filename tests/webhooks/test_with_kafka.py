@@ -34,7 +34,7 @@ class Shop:
         self.profile.write_text(PROFILE, encoding="utf-8")
         self.config = directory / "config.toml"
         names = {name: f"{prefix}.{name}" for name in ("orders", "behaviour", "actions", "alerts", "diffs")}
-        names |= {name: f"{prefix}.{name}" for name in ("versions", "holds", "late")}
+        names |= {name: f"{prefix}.{name}" for name in ("versions", "holds", "late", "rules")}
         topics = "\n".join(f'{name} = "{topic}"' for name, topic in names.items())
         self.config.write_text(
             f"""

@@ -1,0 +1,1 @@
+"""What reviews and failed orders say about rules."""

@@ -1,0 +1,1 @@
+"""Judging rules: pairs of alerts, outcomes of orders, figures of both."""
