@@ -47,7 +47,8 @@ def limit_doubts(settings: Settings, today: date | None = None) -> Iterator[Prob
     stage, order = settings.detectors.stage_timeout, settings.detectors.order_timeout
     for rule, seasons in (("stage_timeout", stage.seasons), ("order_timeout", order.seasons)):
         yield from _overlaps(f"detectors.{rule}.seasons", seasons)
-    if stage.enabled and order.enabled and order.calendar != stage.calendar:
+    counted = {stage.calendar, *stage.calendars.values()}
+    if stage.enabled and order.enabled and order.calendar not in counted:
         one, other = order.calendar or "every moment", stage.calendar or "every moment"
         what = f"counts {one}, detectors.stage_timeout.calendar counts {other}: over a weekend the two contradict"
         yield Problem("detectors.order_timeout.calendar", what)

@@ -9,6 +9,7 @@ import msgspec
 
 from config.calendar_file import with_files
 from config.checks import contradictions, references
+from config.intake import with_profiles
 from config.problems import ConfigurationError, Problem
 from config.settings import Settings
 from config.typed import checked
@@ -25,7 +26,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, object] | No
     """
     where = str(path) if path else "the defaults"
     user = _read(path) if path else {}
-    user = with_files(_merged(user, overrides or {}), path)
+    user = with_profiles(with_files(_merged(user, overrides or {}), path), path)
     default = _read(HERE / "default.toml")
     chain = user.get("chain", default["chain"])
     base = _merged(default, _read(chain_file(chain, path)))

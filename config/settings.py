@@ -12,8 +12,9 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Ratio = Annotated[int, Meta(ge=0, le=1_000_000)]
 RiskKey = Literal["card", "phone", "ip", "device", "address"]
 SignatureScheme = Literal[
-    "shopify", "woocommerce", "wechatpay", "alipay", "taobao", "jd", "pdd", "douyin", "doudian", "hmac"
+    "shopify", "woocommerce", "wechatpay", "alipay", "taobao", "jd", "pdd", "douyin", "doudian", "hmac", "declared"
 ]
+SignatureMethod = Literal["hmac-sha256", "hmac-sha1", "hmac-md5", "sha256", "sha1", "md5"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DaySpan = Annotated[str, Meta(pattern=r"^\d\d-\d\d/\d\d-\d\d$")]
 DateSpan = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d(/\d{4}-\d\d-\d\d)?$")]
@@ -451,16 +452,37 @@ class MetricsSettings(Struct, frozen=True):
     port: Port
 
 
+class IntakeSignature(Struct, frozen=True):
+    """How a platform signs that no other scheme knows.
+
+    ``header``: where the signature stands, behind ``prefix``. ``of``: what is signed, with ``{body}``, ``{secret}``,
+    ``{app_id}`` and headers in braces. ``time_header``: a signed moment, for the replay window. ``id_header``: the
+    platform's id of a delivery. ``accepted``: the body of the answer that it wants to a delivery that is kept.
+    """
+
+    header: Annotated[str, Meta(min_length=1)]
+    method: SignatureMethod
+    of: str = "{body}"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    time_header: str | None = None
+    time_format: Literal["epoch_s", "epoch_ms"] = "epoch_s"
+    id_header: str | None = None
+    accepted: str = ""
+
+
 class IntakeRoute(Struct, frozen=True):
     """One platform's webhooks: ``/hooks/<route>`` -> its raw topic, and the profile that maps them.
 
     ``secret_env``: environment variables with the secrets that may have signed (several while one is changed).
     ``key_files``: a platform's public keys or certificates, by the serial that its messages name. ``resource_key_env``:
     the variable with the key of an encrypted body (``wechatpay``). ``raw_topic``: instead of ``intake.raw_topic``.
+    ``signature``: how it is made, for the scheme ``declared``.
     """
 
     profile: str
     scheme: SignatureScheme
+    signature: IntakeSignature | None = None
     secret_env: tuple[str, ...] = ()
     app_id_env: str | None = None
     key_files: dict[str, str] = {}

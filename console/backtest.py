@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.units import Duration, Instant
+from config.units import Instant
 from console.errors import FINDING, WrongUseError
-from console.options import KAFKA, Json, chosen_inputs, moment, parse_duration
+from console.options import KAFKA, Json, WarmUp, chosen_inputs, moment
 
 if TYPE_CHECKING:
     from console.backtest_findings import Finding
@@ -44,16 +44,7 @@ def backtest(  # noqa: PLR0913, PLR0917  # one argument for each option
         Instant | None,
         moment("--until", "Judge alerts that open before; where history ends earlier, time goes on to it."),
     ] = None,
-    warm_up: Annotated[
-        Duration | None,
-        typer.Option(
-            "--warm-up",
-            metavar="D",
-            parser=parse_duration,
-            help="Begin to read so long before --from, e.g. 30d. [default: read from the beginning]",
-            show_default=False,
-        ),
-    ] = None,
+    warm_up: WarmUp = None,
     grid: Annotated[
         str | None,
         typer.Option("--grid", metavar="FIELD=V,V,...", help="Try these values of one setting, each against --rules."),

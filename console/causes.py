@@ -22,8 +22,8 @@ WORDS: Final[Mapping[Cause, str]] = {
     "rules": "other rules: the alerts name other versions of the rule",
     "start": "another start: one of the runs did not read what came before its warm-up",
     "forced": "late by force: an event was applied at another time, because the live run could not wait for it",
-    "program": "another version of OrderPulse",
-    "unknown": "no likely cause: were both runs given the same input?",
+    "program": "the same id with another content: another version of OrderPulse, or settings that no run.json tells",
+    "unknown": "no likely cause: were both runs given the same input and, where no run.json tells, settings?",
 }
 _SHOWN: Final = 5
 _Notes = tuple[RunNote | None, RunNote | None]

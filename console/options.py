@@ -37,6 +37,18 @@ def parse_duration(text: str | Duration) -> Duration:
         raise typer.BadParameter(str(error)) from None
 
 
+WarmUp = Annotated[
+    Duration | None,
+    typer.Option(
+        "--warm-up",
+        metavar="D",
+        parser=parse_duration,
+        help="Begin to read so long before --from, e.g. 30d. [default: read from the beginning]",
+        show_default=False,
+    ),
+]
+
+
 def moment(flag: str, help_text: str) -> Any:
     """An option that takes a moment."""
     return typer.Option(flag, metavar="T", parser=parse_instant, help=help_text, show_default=False)

@@ -65,7 +65,7 @@ def check(
     With samples also: what they give, fields of theirs that nothing maps, and canonical fields that nothing
     fills. The exit code is 2 when the profile is refused, 1 when a sample has records that become dead letters.
     """
-    from sources.mapping.coverage import coverage, unfilled
+    from sources.mapping.coverage import coverage, stages, unfilled
     from sources.mapping.loading import load_profile
 
     try:
@@ -75,23 +75,24 @@ def check(
             raise
         print_json({"ok": False, "problems": _values(error.problems)})
         raise typer.Exit(WRONG_USE) from None
+    hints = _stage_hints(stages(loaded))
     if not sample:
         if json_:
-            print_json({"ok": True, "problems": [], "unfilled": unfilled(loaded)})
+            print_json({"ok": True, "problems": [], "unfilled": unfilled(loaded), "notes": hints})
         else:
-            to_stdout().print(f"{profile} is in order: {some(len(loaded.events), 'rule')}")
+            _print_order(profile, loaded, hints)
         return
     report, letters, _ = _tried(loaded, sample)
     found = coverage(loaded, sample)
     if json_:
         print_json(
             {"ok": True, "problems": [], "events": report.by_type, "dead_letters": letters}
-            | {"unmapped": found.unmapped, "unfilled": found.unfilled, "notes": list(report.notes)}
+            | {"unmapped": found.unmapped, "unfilled": found.unfilled, "notes": [*hints, *report.notes]}
         )
     else:
-        to_stdout().print(f"{profile} is in order: {some(len(loaded.events), 'rule')}")
+        _print_order(profile, loaded, hints)
         _print_report(report)
-        _print_letters(letters)
+        _print_kinds_of(letters)
         _print_unmapped(found.unmapped)
         _print_unfilled(found.unfilled)
     if letters:
@@ -151,6 +152,26 @@ def _text(payload: str) -> str:
     return base64.b64decode(payload).decode("utf-8", "replace")
 
 
+def _stage_hints(named: list[str]) -> list[str]:
+    """Stages that the chain of the defaults does not have: right only for who runs another chain."""
+    from config.loader import load_settings
+
+    settings = load_settings()
+    known = ", ".join(settings.stages)
+    return [
+        f"stage {stage!r} is not in the chain {settings.chain} ({known}): it moves no order, unless yours has it"
+        for stage in named
+        if stage not in settings.stages
+    ]
+
+
+def _print_order(name: str, profile: "Profile", hints: list[str]) -> None:
+    out = to_stdout()
+    out.print(f"{name} is in order: {some(len(profile.events), 'rule')}")
+    for hint in hints:
+        out.print(f"note: {hint}")
+
+
 def _print_report(report: "ConvertReport") -> None:
     out = to_stdout()
     gave = ", ".join(f"{number(count)} {name}" for name, count in report.by_type.items())
@@ -162,6 +183,17 @@ def _print_report(report: "ConvertReport") -> None:
 def _print_letters(letters: list[dict[str, str]]) -> None:
     for letter in letters:
         complain(f"{letter['reason']}: {letter['detail']}", letter["remedy"])
+
+
+def _print_kinds_of(letters: list[dict[str, str]]) -> None:
+    """The first dead letter of each reason and field: a whole export may have one mistake a thousand times."""
+    kinds: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for letter in letters:
+        field = letter["detail"].partition(", field ")[2].partition(": ")[0]
+        kinds.setdefault((letter["reason"], field), []).append(letter)
+    for same in kinds.values():
+        more = f" (and {number(len(same) - 1)} more like it)" if len(same) > 1 else ""
+        complain(f"{same[0]['reason']}: {same[0]['detail']}{more}", same[0]["remedy"])
 
 
 def _print_unmapped(unmapped: dict[str, dict[str, int]]) -> None:

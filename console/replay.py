@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from config.loader import load_settings
 from config.settings import Settings
-from config.units import Duration, Instant
+from config.units import Instant
 from console.errors import WrongUseError
 from console.options import (
     KAFKA,
@@ -22,10 +22,10 @@ from console.options import (
     Inputs,
     Json,
     Overwrite,
+    WarmUp,
     chosen_inputs,
     is_kafka,
     moment,
-    parse_duration,
 )
 from console.output import print_json, some, warn
 from console.results import require_free
@@ -74,16 +74,7 @@ def replay(  # noqa: PLR0913, PLR0917  # one argument for each option
             "--until", "Write only what happens before this moment; where history ends earlier, time goes on to it."
         ),
     ] = None,
-    warm_up: Annotated[
-        Duration | None,
-        typer.Option(
-            "--warm-up",
-            metavar="D",
-            parser=parse_duration,
-            help="Begin to read so long before --from, e.g. 30d. [default: read from the beginning]",
-            show_default=False,
-        ),
-    ] = None,
+    warm_up: WarmUp = None,
     order: Annotated[str | None, typer.Option("--order", metavar="ID", help="Write only what concerns it.")] = None,
     start_offsets: Annotated[
         str | None,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from msgspec import Struct
@@ -13,10 +13,11 @@ from config.problems import ConfigurationError
 from config.settings import Settings
 from config.units import Duration
 from console.errors import FINDING, WRONG_USE
-from console.feedback import feedback_of, feedback_values, show_feedback
 from console.options import Config, Json, parse_duration
 from console.output import local_time, number, print_json, table, to_stderr, to_stdout
-from console.view import ReadModelView, ViewError, ViewState
+
+if TYPE_CHECKING:
+    from console.view import ViewState
 
 State = Literal["ok", "warning", "wrong"]
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
@@ -56,6 +57,8 @@ def status(
         problems = [Check("configuration", "wrong", str(problem)) for problem in error.problems]
         print_json(_values(problems, None))
         raise typer.Exit(WRONG_USE) from None
+    from console.feedback import feedback_of, feedback_values, show_feedback
+
     with to_stderr().status("asking Kafka and Redis"):
         view, of_view = _view(settings, int(max_age))
         feedback = feedback_of(settings) if view is not None else None
@@ -101,7 +104,9 @@ def _kafka(settings: Settings) -> Iterator[Check]:
 
 def _view(
     settings: Settings, max_age: int, now: Callable[[], float] = time.time
-) -> tuple[ViewState | None, list[Check]]:
+) -> tuple["ViewState | None", list[Check]]:
+    from console.view import ReadModelView, ViewError
+
     try:
         with ReadModelView(settings.redis) as view:
             state = view.state()
@@ -124,7 +129,7 @@ def _view(
     return state, [Check("read model", "ok", detail)]
 
 
-def _show(checks: list[Check], view: ViewState | None, zone: str) -> None:
+def _show(checks: list[Check], view: "ViewState | None", zone: str) -> None:
     out = to_stdout()
     rows = [(check.name, Text(check.state, style=STYLES[check.state]), _with_remedy(check)) for check in checks]
     out.print(table(("", "", ""), rows))
@@ -138,7 +143,7 @@ def _with_remedy(check: Check) -> str:
     return check.detail + (f"\nto do: {check.remedy}" if check.remedy else "")
 
 
-def _values(checks: list[Check], view: ViewState | None) -> dict[str, Any]:
+def _values(checks: list[Check], view: "ViewState | None") -> dict[str, Any]:
     values: dict[str, Any] = {
         "ok": all(check.state != "wrong" for check in checks),
         "checks": [

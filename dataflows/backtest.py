@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from config.differences import Difference, differences
 from config.settings import OutcomeSettings, Settings
-from dataflows.backtest_plan import detectors_of, judged_rules, passed_over, reduced
+from dataflows.backtest_plan import judged_rules, passed_over, reduced
 from dataflows.backtest_shares import Shares
 from dataflows.backtest_walk import Side, Walk, Walked
 from dataflows.history import HistoryPosition
@@ -117,7 +117,7 @@ def _judged(plan: Plan) -> frozenset[str] | None:
     """The rules that any of the rule sets may judge otherwise than the first."""
     found: set[str] = set()
     for side in plan.sides[1:]:
-        judged = judged_rules(differences(plan.first, side), detectors_of(plan.first))
+        judged = judged_rules(plan.first, side)
         if judged is None:
             return None
         found |= judged

@@ -1,12 +1,14 @@
 """What a backtest has to run: the rules whose settings differ, and what feeds them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from config.differences import Difference
+from config.differences import differences
 from config.settings import Settings
+from dataflows.environment import environment_of
+from operators.topology import topology
 
 # No alert depends on these: where records go, what the platform watches of itself, what comes before and after.
 _BESIDE: Final = frozenset(
@@ -39,15 +41,14 @@ ALSO: Final[Mapping[str, tuple[str, ...]]] = {"stage_timeout": ("no_progress",),
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {COMPOSITE: ("resonance",)}
 
 
-def judged_rules(differences: Iterable[Difference], known: Iterable[str]) -> frozenset[str] | None:
-    """The rules whose alerts may differ: detectors, of those ``known``, and ``COMPOSITE``.
+def judged_rules(first: Settings, second: Settings) -> frozenset[str] | None:
+    """The rules whose alerts may differ: detectors, and ``COMPOSITE``. None: any, for something that all share differs.
 
-       None: any, for something differs that all of them share.
     A version is a number in the record and decides nothing.
     """
     judged: set[str] = set()
-    detectors = frozenset(known)
-    for difference in differences:
+    detectors = frozenset(detectors_of(first))
+    for difference in differences(first, second):
         table, *rest = difference.field.split(".")
         if table in _BESIDE:
             continue
@@ -57,7 +58,15 @@ def judged_rules(differences: Iterable[Difference], known: Iterable[str]) -> fro
             return None
         elif rest[1:] != ["version"]:
             judged.update((rest[0], *ALSO.get(rest[0], ())))
-    return frozenset(judged)
+    return frozenset(judged) if _time_goes_by(first) == _time_goes_by(second) else None
+
+
+def _time_goes_by(settings: Settings) -> frozenset[str]:
+    """The types of events by which time goes on, and lateness is judged: those that somebody wants.
+
+    Where a rule is the only one to want some, switching it moves time for all rules.
+    """
+    return frozenset(topology(environment_of(settings, read_model=False)).routes)
 
 
 def detectors_of(settings: Settings) -> tuple[str, ...]:

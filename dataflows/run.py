@@ -34,7 +34,6 @@ from sinks.files import FileSink, mend, prepare_directory
 from sinks.health import HealthServer
 from sinks.kafka import KafkaSink
 from sinks.metrics import Metrics
-from sinks.read_model import ReadModelSink
 from sinks.sink import Sink
 from sources.clock import SteadyClock
 from sources.files import FileInput
@@ -241,6 +240,8 @@ def open_outlet(
         sinks.append(FileSink(plan.output, resume=True, part=part, give_up=control.give_up))
     mark = None
     if plan.redis:
+        from sinks.read_model import ReadModelSink  # noqa: PLC0415  # its library is slow to load
+
         worker = plan.process_id or 0
         read_model = ReadModelSink(
             plan.settings.redis, worker=worker, workers=plan.workers, patient=going_on, give_up=control.give_up

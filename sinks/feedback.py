@@ -1,10 +1,12 @@
 """The figures that follow from feedback, wherever they are shown; docs/feedback.md has the formulas."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from events.records import FeedbackTotals
-from sinks.metrics import Metrics
+
+if TYPE_CHECKING:
+    from sinks.metrics import Metrics
 
 PRECISION_COUNTS: Final = ("raised", "confirmed", "released")
 CAPTURE_COUNTS: Final = ("weak", "turned", "quiet", "failed", "failed_alerted")
@@ -26,7 +28,7 @@ def recall(counts: Mapping[str, int]) -> float | None:
     return _share(alerted, counts.get("failed", 0) - alerted)
 
 
-def tell_feedback(metrics: Metrics, totals: FeedbackTotals) -> None:
+def tell_feedback(metrics: "Metrics", totals: FeedbackTotals) -> None:
     """Give the gauges the values of a record. A share of nothing is not given."""
     counts = totals.counts
     if totals.subject == "capture":
@@ -41,7 +43,7 @@ def tell_feedback(metrics: Metrics, totals: FeedbackTotals) -> None:
     _set(metrics, "orderpulse_rule_precision_ratio", precision(counts), **labels)
 
 
-def _set(metrics: Metrics, name: str, share: float | None, **labels: str) -> None:
+def _set(metrics: "Metrics", name: str, share: float | None, **labels: str) -> None:
     if share is not None:
         metrics.set(name, share, **labels)
 

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 from events.batch import RawBatch
 from sources.lines import LineLog
 from sources.reader import SourceError, Unreachable, chosen
-from sources.tables import TableLog
 
 LINE_SUFFIXES = (".ndjson", ".jsonl")
 SUFFIXES = (
@@ -155,4 +154,9 @@ def _patterns() -> str:
 
 
 def _open_log(path: Path, start: int) -> Log:
-    return TableLog(path, start) if path.suffix == ".parquet" else LineLog(path, start)
+    if path.suffix != ".parquet":
+        return LineLog(path, start)
+    # The library behind it takes as long to load as all else of a start.
+    from sources.tables import TableLog  # noqa: PLC0415
+
+    return TableLog(path, start)

@@ -75,7 +75,8 @@ class IllegalTransition(StatefulComponent[Illegal]):
     def on_moved(self, fact: StageMoved, at: int) -> None:
         """A legal move: the order is on its way again."""
         if not fact.split:
-            cancels = self._machine.stages[fact.after].cancels
+            stage = fact.order.stage  # a parcel that is cancelled does not cancel the order
+            cancels = stage is not None and self._machine.stages[stage].cancels
             self._end(fact.order_id, end_reason(fact.order) if cancels else "moved_on", at)
 
     def on_forgotten(self, fact: OrderForgotten, at: int) -> None:

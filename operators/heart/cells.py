@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from operators.heart.component import StatefulComponent
 from operators.heart.duplicates import Ids
-from operators.heart.resting import WAKE_BYTES, Resting
+from operators.heart.resting import Resting, content_of, packed_wake, wake_of
 from operators.heart.timers import Timers
+
+_AT_ONCE: Final = 64  # cells of a snapshot that are packed with each advance of a group
 
 
 class Cell(Struct, gc=False):
@@ -70,15 +72,16 @@ class Cells:
         return cell
 
     def _woken(self, key: str) -> Cell:
-        resting = self._resting.pop(key)
+        loose = self._resting.pop_loose(key)
+        resting = self._resting.pop(key) if loose is None else loose
         if resting is None:
             return Cell(Ids())
-        ids, dues, *parts = self._decoder.decode(memoryview(resting)[WAKE_BYTES:])
+        ids, dues, *parts = self._decoder.decode(content_of(resting))
         for component, part in zip(self._components, parts, strict=True):
             if part is not None:
                 component.states[key] = part
-        wake = _wake_of(resting)
-        return Cell(ids, wake, dues, filed=wake)
+        wake = wake_of(resting)
+        return Cell(ids, wake, dues, filed=wake if loose is None else 0)
 
     def woken_by(self, key: str, due: int) -> Cell | None:
         """The cell whose timer is due; None when the timer means nothing any more."""
@@ -114,10 +117,12 @@ class Cells:
             heap.extend((wake, key) for key in due(mark, wake))
         horizon = timers.horizon
         heap.extend((cell.wake, key) for key, cell in self.live.items() if before <= cell.wake < horizon)
+        heap.extend(self._resting.loose_due(before, horizon))
         heapify(heap)
 
     def tidy(self) -> None:
-        """Lay the older half of the live cells to rest when there are too many."""
+        """Lay the older half of the live cells to rest when there are too many; go on settling a snapshot."""
+        self._resting.settle(_AT_ONCE, self._timers.file)
         if len(self.live) > self._live_limit:
             self._rest(list(islice(self.live, len(self.live) // 2)))
 
@@ -154,8 +159,7 @@ class Cells:
                     cells[key] = cell
         self._resting = Resting()
         self._timers.clear()
-        for key, cell in cells.items():
-            self._file(self._resting.put(key, cell), _wake_of(cell))
+        self._resting.adopt(cells)
         self._recording = recording
         self.live, self._touched, self._changed = {}, [], {}
         for component in self._components:
@@ -164,7 +168,7 @@ class Cells:
     def states(self) -> Iterator[tuple[str, list[Any]]]:
         """Key and the components' states, for all cells as they stand."""
         for key, cell in self.all().items():
-            yield key, self._decoder.decode(cell[WAKE_BYTES:])[2:]
+            yield key, self._decoder.decode(content_of(cell))[2:]
 
     def _rest(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -175,14 +179,10 @@ class Cells:
                 component.states.pop(key, None)
             if laid is not None:
                 mark = self._resting.put(key, laid)
-                if cell.wake != cell.filed:
-                    self._file(mark, cell.wake)
+                if cell.wake and cell.wake != cell.filed:
+                    self._timers.file(cell.wake, mark)
             if self._recording and not cell.clean:
                 self._changed[key] = laid
-
-    def _file(self, mark: int, wake: int) -> None:
-        if wake:
-            self._timers.file(wake, mark)
 
     def _laid(self, key: str, cell: Cell) -> bytes | None:
         """A cell as bytes; None for one that there is nothing of."""
@@ -190,9 +190,4 @@ class Cells:
         dues = cell.dues if cell.dues is not None and any(cell.dues) else None
         if dues is None and not cell.ids and parts.count(None) == len(parts):
             return None
-        return cell.wake.to_bytes(WAKE_BYTES, "big") + self._encode((cell.ids, dues, *parts))
-
-
-def _wake_of(resting: bytes | bytearray) -> int:
-    """Stands in front, so that timers are known without decoding the rest."""
-    return int.from_bytes(resting[:WAKE_BYTES], "big")
+        return packed_wake(cell.wake, self._encode((cell.ids, dues, *parts)))

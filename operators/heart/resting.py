@@ -5,13 +5,14 @@ in the table. Here it is 16 to 30.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from struct import Struct as Layout
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
-WAKE_BYTES: Final = 8
+_WAKE_BYTES: Final = 8
 _HEAD: Final = Layout("<HI")  # lengths of key and cell
 _UNIT: Final = 8  # bytes; where a cell lies is counted in units
 _PAGE_BITS: Final = 13
@@ -31,6 +32,21 @@ def mark_of(key: bytes) -> Mark:
     return xxh3_64_intdigest(key) >> 32 | 0x8000_0000
 
 
+def packed_wake(wake: int, content: bytes) -> bytes:
+    """A cell: when it is to be woken stands in front, so that this is known without decoding the rest."""
+    return wake.to_bytes(_WAKE_BYTES, "big") + content
+
+
+def wake_of(cell: bytes | bytearray) -> int:
+    """When a cell is to be woken; 0 for never."""
+    return int.from_bytes(cell[:_WAKE_BYTES], "big")
+
+
+def content_of(cell: bytes | bytearray) -> memoryview:
+    """What a cell holds besides."""
+    return memoryview(cell)[_WAKE_BYTES:]
+
+
 class Resting:
     """Key -> cell, for keys in UTF-8. A cell begins with the moment at which it is to be woken, 0 for never.
 
@@ -46,9 +62,10 @@ class Resting:
         self._idle = 0  # units
         self._used = 0  # entries of the table that are not 0
         self._count = 0
+        self._loose: dict[str, bytes] = {}
 
     def __len__(self) -> int:
-        return self._count
+        return self._count + len(self._loose)
 
     @property
     def size(self) -> int:
@@ -70,8 +87,33 @@ class Resting:
         self._count += 1
         return mark
 
+    def adopt(self, cells: Mapping[str, bytes]) -> None:
+        """Take over the cells of a snapshot, while there are none here. A start need not wait for them to be packed:
+        that is what ``settle`` is for.
+        """
+        self._loose = dict(cells)
+
+    def settle(self, most: int, file: Callable[[int, Mark], None]) -> None:
+        """Pack some of the cells of the snapshot; ``file`` is told wake and mark of those that are to be woken."""
+        loose = self._loose
+        for key in list(islice(loose, most)):
+            cell = loose.pop(key)
+            mark = self.put(key, cell)
+            if wake := wake_of(cell):
+                file(wake, mark)
+
+    def loose_due(self, first: int, end: int) -> Iterator[tuple[int, str]]:
+        """Wake and key of the cells not packed yet that are to be woken in ``[first, end)``."""
+        for key, cell in self._loose.items():
+            if first <= (wake := wake_of(cell)) < end:
+                yield wake, key
+
+    def pop_loose(self, key: str) -> bytes | None:
+        """Take up a cell that is not packed yet, and so not filed."""
+        return self._loose.pop(key, None) if self._loose else None
+
     def pop(self, key: str) -> bytearray | None:
-        """Take a cell up."""
+        """Take up a cell that is packed."""
         encoded = key.encode()
         place = self._find(encoded)
         if place is None:
@@ -94,30 +136,33 @@ class Resting:
 
     def wake_of(self, key: str) -> int | None:
         """When a key's cell is to be woken; None if it has none."""
+        if self._loose and (loose := self._loose.get(key)) is not None:
+            return wake_of(loose)
         encoded = key.encode()
         place = self._find(encoded)
         if place is None:
             return None
         unit = self._table[place] & _LOW
         begin = (unit & _IN_PAGE) * _UNIT + _HEAD.size + len(encoded)
-        return int.from_bytes(self._pages[unit >> _PAGE_BITS][begin : begin + WAKE_BYTES], "big")
+        return wake_of(self._pages[unit >> _PAGE_BITS][begin : begin + _WAKE_BYTES])
 
     def due(self, mark: Mark, wake: int) -> Iterator[str]:
-        """The keys of a mark whose cell is to be woken at ``wake``."""
+        """The keys of a mark whose cell is packed and to be woken at ``wake``."""
         table, mask = self._table, len(self._table) - 1
-        wanted = wake.to_bytes(WAKE_BYTES, "big")
+        wanted = wake.to_bytes(_WAKE_BYTES, "big")
         place = mark & mask
         while entry := table[place]:
             if entry >> 32 == mark:
                 page, start = self._pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
                 key_length, _ = _HEAD.unpack_from(page, start)
                 begin = start + _HEAD.size + key_length
-                if page[begin : begin + WAKE_BYTES] == wanted:
+                if page[begin : begin + _WAKE_BYTES] == wanted:
                     yield page[start + _HEAD.size : begin].decode()
             place = (place + 1) & mask
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """Key and cell of all."""
+        yield from self._loose.items()
         for packed in self._packed():
             key_length, _ = _HEAD.unpack_from(packed)
             begin = _HEAD.size + key_length

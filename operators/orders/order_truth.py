@@ -150,7 +150,7 @@ class OrderTruth(StatefulComponent[OrderState]):
         order = self._order(event.order_id, at)
         new = tuple(dict.fromkeys(name for name in event.parcels if name not in (order.parcels or {})))
         if not self._machine.is_terminal(order.stage) and (len(new) > 1 or order.parcels is not None) and new:
-            if order.parcels is None:
+            if order.parcels is None and order.first_parcel is None:
                 order.before = _where(order)
             self._add_parcels(event.order_id, order, new, _where(order), event, at)
         self._done(order, event, at)
@@ -365,25 +365,36 @@ class OrderTruth(StatefulComponent[OrderState]):
         self.context.arm(order_id, at + self._retention + 1)
 
     def _catch_up(self, order_id: str, order: OrderState, event: Event, at: int) -> None:
-        """Apply remembered moves that have become possible, and drop those that no longer lie ahead."""
+        """Apply remembered moves that have become possible, and drop those that lie ahead of no unit any more."""
         while order.skipped:
-            for index, (name, target) in enumerate(order.skipped):
-                parcel = name if order.parcels is not None and name in order.parcels else None
-                current = order.stage if parcel is None or order.parcels is None else order.parcels[parcel].stage
-                verdict = self._machine.judge(current, target)
-                if verdict is Verdict.SKIPPED:
+            for index, (parcel, target) in enumerate(order.skipped):
+                verdicts = self._verdicts(order, parcel, target)
+                possible = Verdict.APPLIED in verdicts
+                if not possible and Verdict.SKIPPED in verdicts:
                     continue
                 del order.skipped[index]
-                if verdict is Verdict.APPLIED:
-                    if parcel is None and order.parcels is not None:
-                        self._move_all(order_id, order, target, event, at)
-                    elif parcel is None:
-                        self._enter(order_id, order, target, event, at)
-                    else:
-                        self._enter_parcels(order_id, order, (parcel,), target, event, at)
+                if possible:
+                    self._apply(order_id, order, parcel, target, event, at)
                 break
             else:
                 return
+
+    def _verdicts(self, order: OrderState, parcel: str, target: str) -> set[Verdict]:
+        """What a remembered move is for the units that it is about: the order, the parcel that it names, or all."""
+        if order.parcels is None:
+            return {self._machine.judge(order.stage, target)}
+        named = order.parcels.get(parcel)
+        units = order.parcels.values() if named is None else (named,)
+        return {self._machine.judge(unit.stage, target) for unit in units}
+
+    def _apply(self, order_id: str, order: OrderState, parcel: str, target: str, event: Event, at: int) -> None:
+        """Apply a remembered move that is possible."""
+        if order.parcels is None:
+            self._enter(order_id, order, target, event, at)
+        elif parcel in order.parcels:
+            self._enter_parcels(order_id, order, (parcel,), target, event, at)
+        else:
+            self._move_all(order_id, order, target, event, at)
 
     def _refuse(
         self,

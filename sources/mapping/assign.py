@@ -1,13 +1,13 @@
 """Which file is of which kind: told by its fields, not by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from sources.mapping.errors import ConversionError
-from sources.mapping.profile import Profile
-from sources.mapping.readers import by_lines, shows
+from sources.mapping.profile import InputSpec, Profile
+from sources.mapping.readers import Row, by_lines, fits, holds_json, names_in, original, shows
 
 
 class Assigned(msgspec.Struct, frozen=True):
@@ -29,7 +29,8 @@ def assign(profile: Profile, inputs: Sequence[Path]) -> Assigned:
         for kind in kinds:
             files[kind].append(path)
         if not kinds and named:
-            raise ConversionError(f"{path} is of no kind that profile {profile.name!r} knows.\n{_known(profile)}")
+            what = f"{path} is of no kind that profile {profile.name!r} knows."
+            raise ConversionError(f"{what}\n{_known(profile)}\n{_holds(profile, path)}")
         if not kinds:
             notes.append(f"{path}: left aside, of no kind that profile {profile.name!r} knows")
     giving = dict.fromkeys(rule.input for rule in profile.events)
@@ -64,10 +65,31 @@ def _kinds(profile: Profile, path: Path) -> list[str]:
             kinds = first_of_each_place(profile, kinds)
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror or error}") from None
-    if kinds or not path.name.removesuffix(".gz").removesuffix(".zst").lower().endswith(_JSON_ENDINGS):
+    takes_json = [name for name, spec in profile.inputs.items() if not spec.flat]
+    if kinds or not takes_json or not _claims_to_be_json(path):
         return kinds
-    # JSON without one readable record: the first input that takes JSON reads it, and its dead letters say why
-    return [name for name, spec in profile.inputs.items() if not spec.flat][:1]
+    # The only one, or of JSON that cannot be read at all the first: its dead letters say what is wrong.
+    unclear = len(takes_json) > 1 and holds_json(path, profile.inputs[takes_json[0]])
+    return [] if unclear else takes_json[:1]
+
+
+def _claims_to_be_json(path: Path) -> bool:
+    return path.name.removesuffix(".gz").removesuffix(".zst").lower().endswith(_JSON_ENDINGS)
+
+
+def rows_of_input(profile: Profile, assigned: Assigned, input_name: str, path: Path) -> Callable[[Row], bool]:
+    """Which rows of a file are of this input: all, or of a file whose lines are of several kinds those of its kind."""
+    inputs = profile.inputs
+    kinds = [name for name, files in assigned.files.items() if path in files]
+    if len(kinds) == 1 or not by_lines(path, inputs[input_name]):
+        return lambda _row: True
+
+    def mine(row: Row) -> bool:
+        raw = original(row, inputs[input_name])
+        fitting = first_of_each_place(profile, [name for name in kinds if fits(raw, inputs[name])])
+        return input_name in fitting or (not fitting and input_name == kinds[0])
+
+    return mine
 
 
 def first_of_each_place(profile: Profile, kinds: Sequence[str]) -> list[str]:
@@ -79,7 +101,23 @@ def first_of_each_place(profile: Profile, kinds: Sequence[str]) -> list[str]:
     return [name for name in kinds if name in places.values()]
 
 
+_SHOWN = 12  # names of a file
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".jsonocel")
+
+
+def _holds(profile: Profile, path: Path) -> str:
+    """What stands in a file where the inputs look for their fields."""
+    return "What the file is to them\n" + "\n".join(
+        f"  {name}: {_found(path, spec)}" for name, spec in profile.inputs.items()
+    )
+
+
+def _found(path: Path, spec: InputSpec) -> str:
+    names, defect = names_in(path, spec)
+    if defect:
+        return defect
+    what = "its header has" if spec.flat else "its first record has"
+    return f"{what} {', '.join(names[:_SHOWN])}" + (", ..." if len(names) > _SHOWN else "")
 
 
 def _known(profile: Profile) -> str:

@@ -12,9 +12,10 @@ from events.currency import Currency
 
 Kind = Literal["text", "money", "time", "integer", "currency", "texts", "items", "table"]
 
-# The counts of the intake are about platforms' records, not in them.
+# The counts of the intake are about platforms' records, not in them; rules are published by people of the shop alone.
+_OF_NO_PLATFORM = (model.ContractCounted, model.RulePublished)
 EVENTS: dict[str, type[model.Event]] = {
-    model.type_name(event): event for event in model.EVENT_TYPES if event is not model.ContractCounted
+    model.type_name(event): event for event in model.EVENT_TYPES if event not in _OF_NO_PLATFORM
 }
 
 _KINDS: tuple[tuple[Any, Kind], ...] = (

@@ -127,6 +127,8 @@ def _inputs(profile: Profile) -> Iterator[Problem]:
         path = f"inputs.{name}"
         if spec.format in ("csv", "form") and (spec.records or spec.keyed):
             yield Problem(f"{path}.records", f"is for JSON: {_ONE_LIST[spec.format]}")
+        if spec.format != "csv" and spec.skip_lines:
+            yield Problem(f"{path}.skip_lines", "is for CSV: nothing stands above a JSON document or a form")
         if spec.key is not None:
             yield from _path(spec.key, spec, f"{path}.key")
         if not _is_read(profile, name):

@@ -1,5 +1,6 @@
 """What a profile says about the records of one input, turned into functions: each path is settled once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -8,24 +9,24 @@ import msgspec
 from events.model import Item
 from sources.mapping import template
 from sources.mapping.canonical import Kind, Target, targets_of
-from sources.mapping.errors import bad_value
-from sources.mapping.forms import Read, constant, quick, reader
+from sources.mapping.filling import Fill, Filling, Plain, Slot
+from sources.mapping.forms import Read, constant, reader
 from sources.mapping.joins import Joins, id_text
-from sources.mapping.paths import Getter, Scope, getter, text_getter
+from sources.mapping.paths import Getter, Scope, getter, place_of, text_getter
 from sources.mapping.profile import Choice, Condition, EventRule, Field, Parts, Profile, Test, ValueSpec
 from sources.mapping.values import as_text, short_id
 
-Fill = Callable[[Scope], Any]  # a scope to a canonical value, or None
-Fills = list[tuple[str, Fill, bool]]  # name, value, whether the event needs it
 Check = Callable[[Scope], bool]
 
 _ITEM_TARGETS = targets_of(Item)
+_UNREAD = object()
 
 
 class Compiler:
     """Turns what a profile says about the records of one input into functions."""
 
     def __init__(self, profile: Profile, joins: Joins, input_name: str) -> None:
+        self._repeated = _repeated(rule for rule in profile.events if rule.input == input_name)
         self.profile = profile
         self.joins = joins
         self.input_name = input_name
@@ -81,11 +82,34 @@ class Compiler:
 
         return listed
 
-    def fields(self, fields: dict[str, Field], targets: dict[str, Target], path: str = "") -> Fills:
-        return [
-            (name, self.field(field, targets[name], f"{path}{name}"), targets[name].required)
-            for name, field in fields.items()
-        ]
+    def filling(self, fields: dict[str, Field], targets: dict[str, Target], path: str = "") -> Filling:
+        """What fills the fields of a message in; ``path`` is what stands before their names, with its dot."""
+        slots = [self._slot(name, field, targets[name], path) for name, field in fields.items()]
+        return Filling(slots, self.missing(None), path)
+
+    def _slot(self, name: str, field: Field, target: Target, path: str) -> Slot:
+        # The origin is told for whole fields; a part's name says enough about where it comes from.
+        origin = "" if path else origin_of(field)
+        plain, fill = self._plain(field, target.kind), self.field(field, target, f"{path}{name}")
+        others = None
+        if plain is not None and isinstance(field, Choice) and len(field.values) > 1:
+            others = self.field(msgspec.structs.replace(field, values=field.values[1:]), target, f"{path}{name}")
+        return Slot(name, plain, fill, others, target.required, origin)
+
+    def _plain(self, field: Field, kind: Kind) -> Plain | None:
+        """Where most records have the value of a field, as one that needs no more than to be read."""
+        if isinstance(field, Parts) or kind in ("items", "texts", "table"):
+            return None
+        first = field.values[0]
+        if kind == "time" and _key(first) in self._repeated:
+            return None
+        falls_back = len(field.values) > 1 and first.unmapped == "leave_out"
+        if first.field is None or first.lookup is not None or first.missing or falls_back:
+            return None
+        place = place_of(first.field, flat=self.profile.inputs[self.input_name].flat)
+        if place is None:
+            return None
+        return Plain(*place, None if _stays_text(first, kind) else reader(first, kind, self.profile))
 
     def field(self, field: Field, target: Target, path: str) -> Fill:
         if isinstance(field, Parts):
@@ -98,16 +122,28 @@ class Compiler:
         return _first(fills)
 
     def _table(self, parts: Parts, target: Target, path: str) -> Fill:
-        fills = self.fields(parts.fields, target.table or {}, f"{path}.")
+        targets = target.table or {}
+        filling = self.filling(parts.fields, targets, f"{path}.")
 
-        return lambda scope: _filled(fills, scope, path) or None
+        def table(scope: Scope) -> dict[str, Any] | None:
+            values: dict[str, Any] = {}
+            filling.fill(values, scope)
+            return values or None
+
+        of_texts = all(targets[name].kind == "text" for name in parts.fields)
+        return self._shared(parts, table) if of_texts else table
+
+    def _shared(self, field: Parts | ValueSpec, fill: Fill) -> Fill:
+        """What several rules ask of a record is read once: a buyer's address, the moment of a change."""
+        key = _key(field)
+        return _read_once(key, fill) if key in self._repeated else fill
 
     def _items(self, choice: Choice, path: str) -> Fill:
         """A list of order lines: each element of a field, or each record that is looked up."""
         spec = choice.values[0]
         inner = self if spec.lookup is None else Compiler(self.profile, self.joins, spec.lookup)
         parts = choice.items or Parts({})
-        fills = inner.fields(_of_elements(parts, spec), _ITEM_TARGETS, f"{path}.")
+        filling = inner.filling(_of_elements(parts, spec), _ITEM_TARGETS, f"{path}.")
         elements: Callable[[Scope], Iterable[Scope]]
         elements = self._looked_up(spec) if spec.lookup is not None else self._listed(spec)
 
@@ -115,7 +151,9 @@ class Compiler:
             found = []
             for element in elements(scope):
                 element.digits, element.currency, element.told = scope.digits, scope.currency, scope.told
-                found.append(_filled(fills, element, path))
+                values: dict[str, Any] = {}
+                filling.fill(values, element)
+                found.append(values)
             return found or None
 
         return items
@@ -145,7 +183,7 @@ class Compiler:
 
     def _value(self, spec: ValueSpec, kind: Kind) -> Fill:
         read = reader(spec, kind, self.profile)
-        as_it_is = kind == "text" and spec.map is None
+        as_it_is = _stays_text(spec, kind)
         if spec.value is not None:
             return constant(spec.value, read)
         if spec.template is not None:
@@ -154,9 +192,8 @@ class Compiler:
         if spec.field is not None and spec.lookup is None:
             if as_it_is:
                 return text_getter(spec.field, self.missing(spec), flat=self.profile.inputs[self.input_name].flat)
-            get = self.getter(spec.field, spec)
-            plain = quick(spec, kind, self.profile, get)
-            return plain or _checked(get, read)
+            fill = _checked(self.getter(spec.field, spec), read)
+            return self._shared(spec, fill) if kind == "time" else fill
         return self._gathered(spec, kind, read)
 
     def _gathered(self, spec: ValueSpec, kind: Kind, read: Read) -> Fill:
@@ -220,6 +257,40 @@ class Compiler:
         return joined
 
 
+def _repeated(rules: Iterable[EventRule]) -> frozenset[bytes]:
+    """The fields that are asked for in the same way more than once for one record."""
+    counts = Counter(key for rule in rules for field in rule.fields.values() for key in _keys(field))
+    return frozenset(key for key, count in counts.items() if count > 1 and b"$" not in key)
+
+
+def _keys(field: Field) -> Iterator[bytes]:
+    if isinstance(field, Choice):
+        yield from map(_key, field.values)
+        return
+    yield _key(field)
+    for part in field.fields.values():
+        yield from _keys(part)
+
+
+def _key(field: Parts | ValueSpec) -> bytes:
+    return msgspec.json.encode(field)
+
+
+def _read_once(key: bytes, fill: Fill) -> Fill:
+    def once(scope: Scope) -> Any:
+        seen = scope.seen
+        if seen is None:
+            seen = scope.seen = {}
+        value = seen.get(key, _UNREAD)
+        if value is _UNREAD:
+            value = fill(scope)
+            if not scope.told:  # what had to be decided is told for each event
+                seen[key] = value
+        return value
+
+    return once
+
+
 def _of_elements(parts: Parts, spec: ValueSpec) -> dict[str, Field]:
     """Inside ``each`` of a list in the record itself, a plain path means a field of the element."""
     if spec.lookup is not None:
@@ -242,6 +313,21 @@ def _inside(field: Field) -> Field:
             )
             for value in field.values
         )
+    )
+
+
+def _stays_text(spec: ValueSpec, kind: Kind) -> bool:
+    return kind in ("text", "currency") and spec.map is None
+
+
+def origin_of(field: Field) -> str:
+    """Where a value comes from, for a person."""
+    if isinstance(field, Parts):
+        return ""
+    return " or ".join(
+        (f"{value.lookup}: " if value.lookup else "")
+        + (value.field or value.template or value.set or ", ".join(value.sum or value.latest or value.digest))
+        for value in field.values
     )
 
 
@@ -293,17 +379,3 @@ def _first(fills: list[Fill]) -> Fill:
         return None
 
     return first
-
-
-def _filled(fills: Fills, scope: Scope, path: str) -> dict[str, Any]:
-    """The parts that have a value; raises MappingError that names the part."""
-    values = {}
-    name = ""
-    try:
-        for name, fill, _ in fills:
-            value = fill(scope)
-            if value is not None:
-                values[name] = value
-    except (ValueError, ArithmeticError) as error:
-        raise bad_value(error, "", f"{path}.{name}") from None
-    return values

@@ -7,7 +7,7 @@ to, and the relations. ``docs/profiles.md`` states how much that is.
 import base64
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,13 +17,13 @@ import msgspec
 from config.settings import IntakeContract
 from events.model import Event
 from events.records import DeadLetterRecord
-from sources.mapping.assign import Assigned, assign, first_of_each_place
+from sources.mapping.assign import Assigned, assign, rows_of_input
 from sources.mapping.contract_file import NAME, FileCounts
 from sources.mapping.errors import MappingError
 from sources.mapping.joins import Joins
 from sources.mapping.paths import Scope
 from sources.mapping.profile import Profile
-from sources.mapping.readers import Row, by_lines, fits, original, read
+from sources.mapping.readers import Row, by_lines, original, read
 from sources.mapping.records import RecordRules
 from sources.mapping.rules import CompiledRule
 
@@ -197,37 +197,30 @@ class _Conversion:
     def _rows(self, input_name: str) -> Iterator[tuple[Path, Row]]:
         spec = self._profile.inputs[input_name]
         for path in self._assigned.files[input_name]:
-            mine = self._is_mine(input_name, path)
+            mine = rows_of_input(self._profile, self._assigned, input_name, path)
             for row in read(path, spec):
                 if mine(row):
                     yield path, row
 
-    def _is_mine(self, input_name: str, path: Path) -> Callable[[Row], bool]:
-        """Which lines of a file with messages of several kinds are of this input."""
-        inputs = self._profile.inputs
-        kinds = [name for name, files in self._assigned.files.items() if path in files]
-        if len(kinds) == 1 or not by_lines(path, inputs[input_name]):
-            return lambda _row: True
-
-        def mine(row: Row) -> bool:
-            raw = original(row, inputs[input_name])
-            fitting = first_of_each_place(self._profile, [name for name in kinds if fits(raw, inputs[name])])
-            return input_name in fitting or (not fitting and input_name == kinds[0])
-
-        return mine
-
     def _collect(self) -> None:
         """Index the records that others look up."""
         for name in self._joins.records:
-            gives_events = bool(self._rules[name])  # its bad rows are then reported with the rest
             for path, row in self._rows(name):
-                self._records += not gives_events
+                read_again = self._gives_events(name, path)  # its bad rows are then reported with the rest
+                self._records += not read_again
                 kept = row.record is not None and self._joins.add(name, Scope(row.record, row.line, row.key))
-                if not kept and not gives_events:
+                if not kept and not read_again:
                     what = row.defect or "this record has no key, so nothing can refer to it"
                     field = "(row)" if row.defect else self._profile.inputs[name].key or ""
                     error = MappingError("bad_row", field, what, "correct the record in the source file")
                     self._dead.add(name, path, row, "", error)
+
+    def _gives_events(self, name: str, path: Path) -> bool:
+        """Whether rules read these records too: those of this input, or of another that the same table serves."""
+        giving = [other for other, rules in self._rules.items() if rules]
+        if name in giving or not self._profile.inputs[name].flat:
+            return name in giving
+        return any(path in self._assigned.files[other] for other in giving)
 
     def _learn(self) -> None:
         for name in dict.fromkeys(relation.from_ for relation in self._profile.relations.values()):
@@ -264,19 +257,19 @@ class _Conversion:
     def _notes(self) -> Iterator[str]:
         yield from self._assigned.notes
         if self._ignored:
-            yield f"{self._ignored} records are left out by [[ignore]]"
+            yield f"records left out by [[ignore]]: {self._ignored}"
         if self.events.repeated:
-            yield f"{self.events.repeated} events repeat an earlier one; each is written once"
+            yield f"events told again, each written once: {self.events.repeated}"
         for name in self._joins.records:
             unused = 0 if self._rules[name] else self._joins.unused(name)
             if unused:
-                yield f"{unused} records of {name!r} belong to no record that was converted"
+                yield f"records of {name!r} that belong to no record that was converted: {unused}"
         for name, fields in self._never_filled().items():
             for field in sorted(fields):
                 yield f"rule {name!r}: no record had a value for {field}"
 
     def _never_filled(self) -> dict[str, set[str]]:
-        """By the name of a rule, for it may read several inputs."""
+        """By the name of a rule, for it may read several inputs; each field with where its value should be."""
         never: dict[str, set[str]] = {}
         for rules in self._rules.values():
             for rule in rules.rules:

@@ -5,19 +5,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from sources.mapping.assign import assign
+from sources.mapping.assign import Assigned, assign, rows_of_input
 from sources.mapping.canonical import targets_of_rule
-from sources.mapping.paths import decode_json, parse
+from sources.mapping.joins import Joins
+from sources.mapping.paths import Scope, opened, parse
 from sources.mapping.profile import Condition, EventRule, Field, Parts, Profile, ValueSpec
 from sources.mapping.readers import read
+from sources.mapping.records import RecordRules
 from sources.mapping.template import placeholders
 
 Steps = tuple[str, ...]  # "*" for each element of a list
 
 _EACH = "*"
+_OPENING = ("{", "[", "%")  # a text may hold JSON, plain or percent-encoded
 
 
 class Coverage(Struct, frozen=True):
@@ -31,20 +33,34 @@ class Coverage(Struct, frozen=True):
 
 
 def coverage(profile: Profile, samples: Sequence[Path]) -> Coverage:
-    """Compare a profile with samples; raises ConversionError when they are of no kind that the profile knows."""
-    unmapped = {}
-    for name, files in assign(profile, samples).files.items():
-        used = _used(profile, name)
-        counts = Counter(
-            path
-            for file in files
-            for row in read(file, profile.inputs[name])
-            if row.record is not None
-            for path in {_written(steps) for steps in _leaves(row.record, (), used) if steps not in used}
-        )
+    """Compare a profile with samples; raises ConversionError when they are of no kind that the profile knows.
+
+    Records that an [[ignore]] leaves out on purpose are not looked at.
+    """
+    assigned = assign(profile, samples)
+    joins = Joins(profile)
+    unmapped: dict[str, dict[str, int]] = {}
+    for name, files in assigned.files.items():
+        rules, counts = RecordRules(profile, joins, name), Counter[str]()
+        for file in files:
+            together = _together(profile, assigned, name, file)
+            if together[0] != name:
+                continue  # looked at with the first input that the table serves
+            used = set[Steps]().union(*(_used(profile, other) for other in together))
+            mine = rows_of_input(profile, assigned, name, file)
+            for row in filter(mine, read(file, profile.inputs[name])):
+                if row.record is not None and not rules.leaves_out(Scope(row.record, row.line, row.key)):
+                    counts.update({_written(steps) for steps in _leaves(row.record, (), used) if steps not in used})
         if counts:
             unmapped[name] = dict(sorted(counts.items()))
     return Coverage(unmapped, unfilled(profile))
+
+
+def _together(profile: Profile, assigned: Assigned, name: str, file: Path) -> list[str]:
+    """The inputs that read the same rows: several may read one table, each JSON collection belongs to one."""
+    if not profile.inputs[name].flat:
+        return [name]
+    return [other for other, files in assigned.files.items() if file in files and profile.inputs[other].flat]
 
 
 def unfilled(profile: Profile) -> dict[str, list[str]]:
@@ -56,10 +72,18 @@ def unfilled(profile: Profile) -> dict[str, list[str]]:
     return {kind: names for kind, names in sorted(missing.items()) if names}
 
 
+def stages(profile: Profile) -> list[str]:
+    """The stages that a profile itself names; those that come from the records are not known here."""
+    values = [value for rule in profile.events if "stage" in rule.fields for value in _values(rule.fields["stage"])]
+    named = [str(value.value) for value in values if value.value is not None]
+    named += [str(word) for value in values for word in (value.map or {}).values()]
+    return list(dict.fromkeys(named))
+
+
 def _leaves(value: Any, at: Steps, used: set[Steps]) -> Iterator[Steps]:
     """Where a record has values; a text with JSON in it is looked into when the profile does so too."""
-    if isinstance(value, str) and value[:1] in ("{", "[") and any(path[: len(at)] == at != path for path in used):
-        value = _opened(value)
+    if isinstance(value, str) and value[:1] in _OPENING and any(path[: len(at)] == at != path for path in used):
+        value = opened(value) or value
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _leaves(inner, (*at, str(name)), used)
@@ -68,13 +92,6 @@ def _leaves(value: Any, at: Steps, used: set[Steps]) -> Iterator[Steps]:
             yield from _leaves(inner, (*at, _EACH), used)
     elif value is not None and value != "":
         yield at
-
-
-def _opened(text: str) -> Any:
-    try:
-        return decode_json(text)
-    except msgspec.DecodeError:
-        return text
 
 
 def _written(steps: Steps) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sources.mapping.canonical import Kind
-from sources.mapping.paths import Getter, Scope
+from sources.mapping.paths import Scope
 from sources.mapping.profile import Profile, ValueSpec
 from sources.mapping.values import (
     EPOCH_UNITS,
@@ -28,7 +28,7 @@ class UnmappedError(ValueError):
 
 def reader(spec: ValueSpec, kind: Kind, profile: Profile) -> Read:
     """What reads the values of one field; it raises ValueError with the remedy."""
-    read = _plain(spec, kind, profile)
+    read = _quick(_plain(spec, kind, profile), spec, kind, profile)
     if spec.map is None:
         return read
     known, unmapped = spec.map, spec.unmapped
@@ -46,65 +46,65 @@ def reader(spec: ValueSpec, kind: Kind, profile: Profile) -> Read:
     return mapped
 
 
-def quick(spec: ValueSpec, kind: Kind, profile: Profile, get: Getter) -> Callable[[Scope], Any] | None:
+def _quick(read: Read, spec: ValueSpec, kind: Kind, profile: Profile) -> Read:
     """The shortest way for the plainest values, which are most: an ISO time, an amount written like ``58.90`` or 5890.
 
-    Whatever is not plain goes the long way. None where the form of a field allows no short one.
+    Whatever is not plain goes the long way, ``read``; so does all where the form of a field allows no short one.
     """
-    if spec.map is not None or kind not in ("time", "money"):
-        return None
-    read = _plain(spec, kind, profile)
     if kind == "money":
         form = _money_form(spec, profile)
-        return _quick_money(get, read, minor=form.unit == "minor") if form.decimal == "." else None
-    time_form = _time_form(spec, profile)
-    if time_form.formats[0] == "iso" and not time_form.midnight_is_date:
-        return _quick_time(get, read, time_form)
-    if time_form.formats[0] in EPOCH_UNITS:
-        return _quick_epoch(get, read, time_form)
-    return None
+        if form.decimal == ".":
+            return _quick_whole(read) if form.unit == "minor" else _quick_major(read)
+    elif kind == "integer":
+        return _quick_whole(read)
+    elif kind == "time":
+        time_form = _time_form(spec, profile)
+        if time_form.formats[0] == "iso" and not time_form.midnight_is_date:
+            return _quick_time(read, time_form)
+        if time_form.formats[0] in EPOCH_UNITS:
+            return _quick_epoch(read, time_form)
+    return read
 
 
-def _quick_money(get: Getter, read: Read, *, minor: bool) -> Callable[[Scope], Any]:
-    def fill(scope: Scope) -> Any:
-        value = get(scope)
-        if minor and type(value) is int:
-            return value
-        if not minor and type(value) is str and scope.digits == 2 and value[-3:-2] == "." and value.isascii():
+def _quick_whole(read: Read) -> Read:
+    return lambda value, scope: value if type(value) is int else read(value, scope)
+
+
+def _quick_major(read: Read) -> Read:
+    def quick(value: Any, scope: Scope) -> Any:
+        if type(value) is str and value[-3:-2] == "." and scope.digits == 2 and value.isascii():
             digits = value[:-3] + value[-2:]
             if digits.isdecimal():
                 return int(digits)
-        return None if value is None else read(value, scope)
+        return read(value, scope)
 
-    return fill
+    return quick
 
 
-def _quick_epoch(get: Getter, read: Read, form: TimeForm) -> Callable[[Scope], Any]:
+def _quick_epoch(read: Read, form: TimeForm) -> Read:
     unit, earliest, latest = EPOCH_UNITS[form.formats[0]], form.earliest, form.latest
 
-    def fill(scope: Scope) -> Any:
-        value = get(scope)
+    def quick(value: Any, scope: Scope) -> Any:
         if type(value) is int:
             moment = value * unit
             if earliest <= moment <= latest:
                 return moment
-        return None if value is None else read(value, scope)
+        return read(value, scope)
 
-    return fill
+    return quick
 
 
-def _quick_time(get: Getter, read: Read, form: TimeForm) -> Callable[[Scope], Any]:
+def _quick_time(read: Read, form: TimeForm) -> Read:
     earliest, latest = form.earliest, form.latest
 
-    def fill(scope: Scope) -> Any:
-        value = get(scope)
+    def quick(value: Any, scope: Scope) -> Any:
         if type(value) is str:
             moment = plain_moment(value, form)
             if earliest <= moment <= latest:
                 return moment
-        return None if value is None else read(value, scope)
+        return read(value, scope)
 
-    return fill
+    return quick
 
 
 def constant(value: str | int | bool, read: Read) -> Callable[[Scope], Any]:

@@ -4,7 +4,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -78,7 +79,10 @@ def _toml(path: Path) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), [Problem("(file)", f"is not UTF-8: {error.reason}")]) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(str(path), [Problem("(file)", f"is not TOML: {error}")]) from None
+        what = f"is not TOML: {error}"
+        if "initial character for a key" in what:
+            what += '; a name with letters other than a to z stands in quotes: "支付时间" = { present = true }'
+        raise ConfigurationError(str(path), [Problem("(file)", what)]) from None
 
 
 def parse_profile(raw: Mapping[str, Any], where: str) -> Profile:
@@ -211,7 +215,8 @@ class _Reader:
     def _field(self, raw: Any, target: Target, path: str) -> Field | None:
         if target.table is not None:
             if not isinstance(raw, Mapping):
-                self.note(path, 'has parts: name each of them, e.g. city = "receiver_city"')
+                one_text = f"; an address in one text is {{ detail = {raw!r} }}" if "detail" in target.table else ""
+                self.note(path, f'has parts: name each of them, e.g. {{ city = "receiver_city" }}{one_text}')
                 return None
             return Parts(self._parts(raw, target.table, path))
         options = raw if isinstance(raw, list) else [raw]
@@ -289,7 +294,8 @@ class _Reader:
         try:
             return msgspec.convert(raw, kind, dec_hook=decode_unit)
         except (msgspec.ValidationError, ValueError) as error:
-            self.note(path, str(error))
+            words = _words_of(kind)
+            self.note(path, f"{error}; write one of {', '.join(words)}" if words else str(error))
             return None
 
     def _required_text(self, raw: Mapping[str, Any], name: str, path: str = "") -> str:
@@ -305,6 +311,14 @@ class _Reader:
                 close = get_close_matches(key, known, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else "known here: " + ", ".join(known)
                 self.note(f"{path}.{key}" if path else key, f"is not known; {hint}")
+
+
+def _words_of(kind: Any) -> list[str]:
+    """The words that a setting takes, where it takes nothing else."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if not all(member is NoneType or get_origin(member) is Literal for member in kinds):
+        return []
+    return [str(word) for member in kinds for word in get_args(member)]
 
 
 def _texts(raw: Any) -> list[str]:

@@ -108,20 +108,20 @@ class Mapper:
         known = False
         for steps, keyed, kinds in self._steps:
             if type(document) is dict and not steps and not keyed:
-                known = _of_kind(Scope(document, 1), kinds, arrival, mapped, counts) or known
+                known = _of_kind(document, 1, None, kinds, arrival, mapped, counts) or known
                 continue
             if steps and not (type(document) is dict and steps[0] in document):
                 continue
             for key, record, line in _records(document, steps, keyed=keyed):
                 if isinstance(record, dict):
-                    known = _of_kind(Scope(record, line, key), kinds, arrival, mapped, counts) or known
+                    known = _of_kind(record, line, key, kinds, arrival, mapped, counts) or known
         return "" if known else _UNKNOWN
 
     def _form(self, text: bytes, arrival: int | None, mapped: Mapped, counts: ContractCounts | None) -> str:
         defect = ""
         for spec, kinds in self._forms:
             (row,) = rows_of(text, spec)
-            if row.record is not None and _of_kind(Scope(row.record, 1), kinds, arrival, mapped, counts):
+            if row.record is not None and _of_kind(row.record, 1, None, kinds, arrival, mapped, counts):
                 return ""
             defect = row.defect
         return defect or _UNKNOWN
@@ -143,11 +143,18 @@ def _records(document: Any, steps: list[str], *, keyed: bool) -> Iterator[tuple[
 
 
 def _of_kind(
-    scope: Scope, kinds: list[_Kind], arrival: int | None, mapped: Mapped, counts: ContractCounts | None
+    record: dict[str, Any],
+    line: int,
+    key: str | None,
+    kinds: list[_Kind],
+    arrival: int | None,
+    mapped: Mapped,
+    counts: ContractCounts | None,
 ) -> bool:
     """Map a record by the first input that has its fields; False when none has."""
     for fields, rules in kinds:
-        if fields <= scope.record.keys():
+        if fields <= record.keys():
+            scope = Scope(record, line, key)
             if arrival is not None:
                 scope.arrival = arrival
             outcomes = rules.outcomes(scope) if counts is None else counts.outcomes(scope, rules)

@@ -10,11 +10,13 @@ profile says in words of its own.
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
 
 import msgspec
 
-from sources.mapping.values import as_text, clean
+from sources.mapping.values import AROUND_TEXTS, as_text, clean
 
 SPECIAL = ("$key", "$line", "$each", "$index", "$record", "$arrival")
 _WITH_STEPS = ("$each", "$record")
@@ -23,6 +25,7 @@ _STEP = re.compile(r'\.?(?:"(?P<quoted>[^"]+)"|\[(?P<index>-?\d+|\*)\]|(?P<name>
 Step = str | int | None  # None: each element
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_ENCODED = ("%7B", "%5B")  # { and [
 
 
 class Scope:
@@ -35,6 +38,7 @@ class Scope:
     digits = 2
     currency = ""
     sets: dict[str, tuple[str, ...]] | None = None
+    seen: dict[bytes, Any] | None = None  # what several rules ask of this record, once one has
     # Where somebody counts them: rule, field without a value, and whether the rule gave no event for it.
     unfilled: list[tuple[Any, str, bool]] | None = None
 
@@ -63,42 +67,67 @@ def parse(path: str) -> list[Step]:
     return steps
 
 
-def text_getter(path: str, missing: frozenset[str], *, flat: bool) -> Getter:
-    """What reads a path as text. Plain fields of the record, which are most, are read in one step."""
-    get = getter(path, missing, flat=flat)
-    steps = [] if flat or path.startswith("$") else parse(path)
+class Place(NamedTuple):
+    """Where a plain path leads: ``name`` of the record, of an object in it (``outer``), or of the element at hand."""
+
+    outer: str | None  # empty: the record itself; None: the element
+    name: str
+
+
+def place_of(path: str, *, flat: bool) -> Place | None:
+    """The place of a path that is plain, as most are; None for those that have to be walked."""
+    special = path.startswith("$")
+    if path in _AROUND or (flat and not special):
+        return None
+    steps = parse(path)
     names = [step for step in steps if isinstance(step, str)]
-    if names != steps or len(names) not in (1, 2):
+    if names != steps or len(names) > 2:
+        return None
+    *outer, name = names
+    if special:
+        return Place(None if outer[0] == "$each" else "", name) if outer else None
+    return Place(outer[0] if outer else "", name)
+
+
+def text_getter(path: str, missing: frozenset[str], *, flat: bool) -> Getter:
+    """What reads a path as text. A plain text of a plain path, as most are, is read in one step."""
+    get = getter(path, missing, flat=flat)
+    place = place_of(path, flat=flat)
+    if place is None:
         return _as_text(get)
-    return _text_of_record(names[0], names[1] if len(names) == 2 else "", missing, _as_text(get))
+    (outer, name), number_is_value = place, numbers_are_values(missing)
 
-
-_OPEN = object()  # a text that holds JSON, or a list: for the long way
-
-
-def _text_of_record(outer: str, inner: str, missing: frozenset[str], otherwise: Getter) -> Getter:
     def fill(scope: Scope) -> Any:
-        value = scope.record.get(outer)
-        if inner:
-            value = value.get(inner) if type(value) is dict else _OPEN if value is not None else None
+        holder = scope.each if outer is None else scope.record.get(outer) if outer else scope.record
+        if type(holder) is not dict:
+            return None if holder is None else as_text_or_none(get(scope))
+        value = holder.get(name)
         if type(value) is str:
             if value in missing:
                 return None
-            if "'" < value[0] < "\x7f" and value[0] != "=" and " " < value[-1] < "\x7f" and "+" not in value:
-                return value  # there is nothing that clean() or as_text() would find
-        return None if value is None else otherwise(scope)
+            # The same test stands wherever texts are read, as a call would cost more than it: there is nothing that
+            # clean() or as_text() would find.
+            if value.strip(AROUND_TEXTS) == value and "+" not in value:
+                return value
+        elif type(value) is int and number_is_value:
+            return str(value)
+        return None if value is None else as_text_or_none(get(scope))
 
     return fill
+
+
+def numbers_are_values(missing: frozenset[str]) -> bool:
+    """Whether no whole number stands for a missing value."""
+    return not any(word.removeprefix("-").isdecimal() for word in missing)
 
 
 def _as_text(get: Getter) -> Getter:
-    def fill(scope: Scope) -> Any:
-        value = get(scope)
-        if value is None or (type(value) is str and "+" not in value):
-            return value
-        return as_text(value)
+    return lambda scope: as_text_or_none(get(scope))
 
-    return fill
+
+def as_text_or_none(value: Any) -> str | None:
+    """A value that was read as text; one that is missing stays so."""
+    return None if value is None else as_text(value)
 
 
 def getter(path: str, missing: frozenset[str], *, flat: bool) -> Getter:
@@ -106,8 +135,14 @@ def getter(path: str, missing: frozenset[str], *, flat: bool) -> Getter:
 
     ``flat``: the record is a row of named columns, so the path is a column's name as it stands.
     """
+    if path in _AROUND:
+        return _AROUND[path]
+    place = place_of(path, flat=flat)
+    if place is not None:
+        return _named(place.name, missing) if place.outer == "" else _at(place, missing)
     if path.startswith("$"):
-        return _special(path, missing)
+        first, *steps = parse(path)
+        return _from(_record if first == "$record" else _element, steps, missing)
     if flat:  # the reader has cleaned its cells
         return _cell(path, missing)
     return _from(_record, parse(path), missing)
@@ -118,29 +153,42 @@ def _record(scope: Scope) -> Any:
 
 
 def _from(start: Getter, steps: list[Step], missing: frozenset[str]) -> Getter:
-    """What reads a path from the record or from the element at hand; plain paths of the record the quick way."""
-    names = [step for step in steps if isinstance(step, str)]
-    if start is _record and names == steps and len(names) == 1:
-        return _named(names[0], missing)
-    if start is _record and names == steps and len(names) == 2:
-        return _nested(names[0], names[1], missing)
-    if start is _element and names == steps and len(names) == 1:
-        return _of_element(names[0], missing)
+    """What walks a path from the record or from the element at hand."""
     return lambda scope: _present(walk(start(scope), steps), missing)
 
 
-def _nested(outer: str, name: str, missing: frozenset[str]) -> Getter:
+def _named(name: str, missing: frozenset[str]) -> Getter:
+    """What reads a field of the record itself: the plainest path, and the most read one."""
+    number_is_value = numbers_are_values(missing)
+
     def get(scope: Scope) -> Any:
-        value = scope.record.get(outer)
-        if type(value) is dict:
-            value = value.get(name)
-        elif value is not None:
-            value = walk(value, [name])
+        value = scope.record.get(name)
         if type(value) is str:
             if value in missing:
                 return None
-            if "'" < value[0] < "\x7f" and value[0] != "=" and " " < value[-1] < "\x7f":  # as clean() asks
+            if value.strip(AROUND_TEXTS) == value:
                 return value
+        elif type(value) is int and number_is_value:
+            return value
+        return None if value is None else _present(value, missing)
+
+    return get
+
+
+def _at(place: Place, missing: frozenset[str]) -> Getter:
+    """What reads a plain path."""
+    (outer, name), number_is_value = place, numbers_are_values(missing)
+
+    def get(scope: Scope) -> Any:
+        holder = scope.each if outer is None else scope.record.get(outer) if outer else scope.record
+        value = holder.get(name) if type(holder) is dict else walk(holder, [name])
+        if type(value) is str:
+            if value in missing:
+                return None
+            if value.strip(AROUND_TEXTS) == value:
+                return value
+        elif type(value) is int and number_is_value:
+            return value
         return None if value is None else _present(value, missing)
 
     return get
@@ -169,26 +217,6 @@ def _cell(name: str, missing: frozenset[str]) -> Getter:
     return get
 
 
-def _named(name: str, missing: frozenset[str]) -> Getter:
-    def get(scope: Scope) -> Any:
-        value = scope.record.get(name)
-        if type(value) is str:
-            if value in missing:
-                return None
-            if "'" < value[0] < "\x7f" and value[0] != "=" and " " < value[-1] < "\x7f":  # as clean() asks
-                return value
-        return None if value is None else _present(value, missing)
-
-    return get
-
-
-def _special(path: str, missing: frozenset[str]) -> Getter:
-    if path in _AROUND:
-        return _AROUND[path]
-    first, *steps = parse(path)
-    return _from(_record if first == "$record" else _element, steps, missing)
-
-
 def _element(scope: Scope) -> Any:
     return scope.each
 
@@ -207,21 +235,12 @@ _AROUND: dict[str, Getter] = {
 }
 
 
-def _of_element(name: str, missing: frozenset[str]) -> Getter:
-    def get(scope: Scope) -> Any:
-        each = scope.each
-        value = each.get(name) if type(each) is dict else walk(each, [name])
-        return None if value is None else _present(value, missing)
-
-    return get
-
-
 def _present(value: Any, missing: frozenset[str]) -> Any:
     """The value, or None where it stands for none: an empty text, or a word (or number) of ``missing``."""
     if type(value) is str:
         value = clean(value)
         return None if value in missing else value
-    if len(missing) == 1 or value is None or isinstance(value, dict | list):
+    if len(missing) == 1 or value is None or isinstance(value, (dict, list)):
         return value
     return None if str(value) in missing else value
 
@@ -229,8 +248,13 @@ def _present(value: Any, missing: frozenset[str]) -> Any:
 def walk(value: Any, steps: list[Step]) -> Any:
     """Follow ``steps`` from ``value``; a text that holds JSON is opened where a step goes into it."""
     for at, step in enumerate(steps):
+        if type(value) is dict and type(step) is str:  # most steps by far
+            value = value.get(step)
+            if value is None:
+                return None
+            continue
         if isinstance(value, str):
-            value = _opened(value)
+            value = opened(value)
         if step is None:
             if not isinstance(value, list):
                 return None
@@ -244,10 +268,15 @@ def walk(value: Any, steps: list[Step]) -> Any:
     return value
 
 
-def _opened(text: str) -> Any:
+@lru_cache(maxsize=8)
+def opened(text: str) -> Any:
+    """What a text holds that is JSON, plain or percent-encoded as in a web form; None when it is neither.
+
+    Many paths go into the same text, one after the other, so the last ones are kept. Do not change the result.
+    """
     try:
-        return decode_json(text)
-    except msgspec.DecodeError:
+        return decode_json(unquote_plus(text, errors="strict") if text[:3].upper() in _ENCODED else text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

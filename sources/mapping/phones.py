@@ -10,7 +10,9 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
-_CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}")
+_CHINESE_MOBILE = re.compile(r"1[3-9][0-9]{9}")
+# Series that are in use as a whole, so that no list has to be asked; the library knows of the others.
+_ABROAD = re.compile(r"\+86[ -]?(1(?:[38][0-9]|5[0-35-9]|7[0-35-8]|9[0-35-9])[0-9]{8})")
 _WRITTEN = re.compile(r"\(?\+?[\d\s().\-/]{5,}")
 # A virtual number that platforms lend to hide the buyer's: the extension, not the number, says whose it is.
 _WITH_EXTENSION = re.compile(r"(.{7,}?)\s*(?:转|分机|ext\.?|x|,|#|-|\[)\s*(\d{1,6})\]?", re.IGNORECASE)
@@ -23,7 +25,8 @@ def clean_phone(text: str, region: str) -> str:
     """
     if region == "CN" and _CHINESE_MOBILE.fullmatch(text):
         return text
-    return _cleaned(text, region)
+    match = _ABROAD.fullmatch(text)
+    return match[1] if match else _cleaned(text, region)
 
 
 @lru_cache(maxsize=10_000)

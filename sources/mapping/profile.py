@@ -21,6 +21,7 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ``fields``: a file is of this kind when its header or its first record has all of them. ``records``: where in a JSON
     document the records are; ``keyed``: they are an object's values, and their names are ``$key``. ``key``: the field
     by which other records look these up. ``form``: what a web form posts, ``a=1&b=2``, in files one a line.
+    ``skip_lines``: how many lines stand above the header of a table.
     """
 
     format: Literal["csv", "json", "jsonl", "form"]
@@ -30,6 +31,7 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     key: Path | None = None
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
     encoding: str = "utf-8-sig"
+    skip_lines: Annotated[int, Meta(ge=0)] = 0
 
     @property
     def flat(self) -> bool:

@@ -77,6 +77,37 @@ def fits(message: bytes, spec: InputSpec) -> bool:
     return record is not None and set(spec.fields) <= record.keys()
 
 
+def names_in(path: Path, spec: InputSpec) -> tuple[list[str], str]:
+    """The columns of a file, or the names in its first record; without any, why, for a person."""
+    with _opened(path) as stream:
+        if spec.format == "csv":
+            names = _header(_Lines(_text(stream, spec)), spec)
+            if all(map(_is_text, names)):
+                return names, "" if names else "it has no header"
+            encoding = spec.encoding.removesuffix("-sig")
+            return [], f'it is not {encoding}: set the input\'s encoding, e.g. encoding = "gb18030"'
+        rows = rows_of(next(stream, b"") if by_lines(path, spec) else stream.read(), spec)
+        first = next(rows, None)
+    if first is None or first.record is None:
+        return [], "it has no record" if first is None else first.defect
+    return list(first.record), ""
+
+
+def holds_json(path: Path, spec: InputSpec) -> bool:
+    """Whether a file is JSON, or has a line near its start that is, whatever it says."""
+    with _opened(path) as stream:
+        texts = list(islice(stream, _LOOK_AT)) if by_lines(path, spec) else [stream.read()]
+    return any(_is_json(text.removeprefix(_BOM)) for text in texts)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        decode_json(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def rows_of(message: bytes, spec: InputSpec) -> Iterator[Row]:
     """The records of one message, or of one document: those at ``records``, or the message itself."""
     text = message.removeprefix(_BOM).strip()
@@ -128,6 +159,8 @@ def _text(stream: io.BufferedReader, spec: InputSpec) -> TextIO:
 
 
 def _header(lines: _Lines, spec: InputSpec) -> list[str]:
+    for _ in range(spec.skip_lines):
+        next(lines, None)
     try:
         return [clean(name) for name in next(csv.reader(lines, delimiter=spec.delimiter), [])]
     except csv.Error:

@@ -12,7 +12,7 @@ from sources.mapping.contract_fields import asked_for, word_of
 from sources.mapping.errors import MappingError
 from sources.mapping.joins import Joins, id_text
 from sources.mapping.paths import Getter, Scope
-from sources.mapping.profile import EventRule, Profile
+from sources.mapping.profile import EventRule, Profile, Test
 from sources.mapping.rules import CompiledRule
 
 NO_RULE = MappingError(
@@ -23,6 +23,8 @@ NO_RULE = MappingError(
 )
 
 _WORTH_A_TABLE = 4
+
+_Candidate = tuple[CompiledRule, Check | None]  # a rule, and what is still to be asked before it takes a record
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -39,7 +41,7 @@ class RecordRules:
     def __init__(self, profile: Profile, joins: Joins, input_name: str) -> None:
         compiler = Compiler(profile, joins, input_name)
         specs = [rule for rule in profile.events if rule.input == input_name]
-        self.rules = [CompiledRule(spec, profile, joins) for spec in specs]
+        self.rules = [CompiledRule(spec, profile, compiler) for spec in specs]
         self._ignore: list[Check] = [
             compiler.condition(ignore.when) for ignore in profile.ignore if ignore.input == input_name
         ]
@@ -52,12 +54,17 @@ class RecordRules:
     def __bool__(self) -> bool:
         return bool(self.rules or self._ignore)
 
+    def leaves_out(self, scope: Scope) -> bool:
+        """Whether a record is left out on purpose: an [[ignore]] takes it and no rule does."""
+        ignored = any(ignores(scope) for ignores in self._ignore)
+        return ignored and not any(rule.applies(scope) for rule in self.rules)
+
     def outcomes(self, scope: Scope) -> list[Outcome]:
         """What the rules make of a record; nothing when it is left out on purpose."""
         found: list[Outcome] = []
         taken = False
-        for rule in self._candidates(scope):
-            if rule.applies(scope):
+        for rule, applies in self._candidates(scope):
+            if applies is None or applies(scope):
                 taken = True
                 _add_of_rule(rule, scope, found)
         if taken or any(ignores(scope) for ignores in self._ignore):
@@ -66,6 +73,7 @@ class RecordRules:
 
 
 def _add_of_rule(rule: CompiledRule, scope: Scope, found: list[Outcome]) -> None:
+    """The outcomes of a rule that takes the record."""
     try:
         for element in rule.scopes(scope):
             try:
@@ -81,25 +89,35 @@ def _add_of_rule(rule: CompiledRule, scope: Scope, found: list[Outcome]) -> None
 
 def _candidates(
     specs: list[EventRule], rules: list[CompiledRule], compiler: Compiler
-) -> Callable[[Scope], list[CompiledRule]]:
+) -> Callable[[Scope], list[_Candidate]]:
     """Which rules may take a record. Many rules that ask for one field's value are found by it, not asked in turn."""
     path = _common_path(specs)
+    asked = [(rule, rule.applies if spec.when else None) for rule, spec in zip(rules, specs, strict=True)]
     if path is None:
-        return lambda _scope: rules
-    table: dict[str, list[CompiledRule]] = {}
+        return lambda _scope: asked
+    table: dict[str, list[_Candidate]] = {}
     words = [_words(spec, path) for spec in specs]
     for word in {word for group in words if group is not None for word in group}:
-        table[word] = [rule for rule, group in zip(rules, words, strict=True) if group is None or word in group]
-    others = [rule for rule, group in zip(rules, words, strict=True) if group is None]
+        table[word] = [
+            (candidate[0], None) if _asks_no_more(spec, path) else candidate
+            for candidate, spec, group in zip(asked, specs, words, strict=True)
+            if group is None or word in group
+        ]
+    others = [candidate for candidate, group in zip(asked, words, strict=True) if group is None]
     return _by_word(compiler.getter(path), table, others)
 
 
+def _asks_no_more(spec: EventRule, path: str) -> bool:
+    """Whether a rule that was found by the value of a field asks for nothing else."""
+    return spec.when == ({path: Test(is_=_words(spec, path))},)
+
+
 def _by_word(
-    get: Getter, table: dict[str, list[CompiledRule]], others: list[CompiledRule]
-) -> Callable[[Scope], list[CompiledRule]]:
-    def candidates(scope: Scope) -> list[CompiledRule]:
+    get: Getter, table: dict[str, list[_Candidate]], others: list[_Candidate]
+) -> Callable[[Scope], list[_Candidate]]:
+    def candidates(scope: Scope) -> list[_Candidate]:
         value: Any = get(scope)
-        return table.get("" if value is None else id_text(value), others)
+        return table.get(value if type(value) is str else "" if value is None else id_text(value), others)
 
     return candidates
 

@@ -9,20 +9,19 @@ import msgspec
 from events.model import Event
 from sources.mapping.canonical import EVENTS, Target, targets_of, targets_of_rule
 from sources.mapping.cleaning import cleaner
-from sources.mapping.compiler import Compiler
+from sources.mapping.compiler import Compiler, origin_of
 from sources.mapping.contract_fields import labels_of
 from sources.mapping.errors import MappingError, bad_value
-from sources.mapping.joins import Joins
+from sources.mapping.filling import Fill
 from sources.mapping.paths import Scope
-from sources.mapping.profile import Choice, EventRule, Field, Parts, Profile
+from sources.mapping.profile import Choice, EventRule, Field, Profile
 from sources.mapping.values import digits_of
 
 
 class CompiledRule:
     """What makes the events of one rule."""
 
-    def __init__(self, rule: EventRule, profile: Profile, joins: Joins) -> None:
-        compiler = Compiler(profile, joins, rule.input)
+    def __init__(self, rule: EventRule, profile: Profile, compiler: Compiler) -> None:
         self.name = rule.name
         self.type = rule.type
         self.optional = rule.optional
@@ -38,11 +37,13 @@ class CompiledRule:
         self._default_digits = digits_of(profile.money.currency)
         fields = {name: field for name, field in rule.fields.items() if name != "currency"}
         self._constants = {"source": profile.source, **_constants(compiler, fields, targets)}
+        if currency is None and self._names_currency:
+            self._constants["currency"] = self._default_currency
         fields = {name: field for name, field in fields.items() if name == "source" or name not in self._constants}
-        self._fields = compiler.fields(fields, targets)
-        self._origins = {name: _origin(field) for name, field in rule.fields.items()}
-        self._never_filled = {name for name, _, _ in self._fields}
-        self.labels, self.watched = labels_of({name: rule.fields[name] for name, _, _ in self._fields})
+        self._filling = compiler.filling(fields, targets)
+        self._origins = {name: origin_of(field) for name, field in rule.fields.items()}
+        self._never_filled = set(self._filling.names)
+        self.labels, self.watched = labels_of({name: rule.fields[name] for name in self._filling.names})
         self.used = False
         self._clean = cleaner(profile.clean, rule.type, frozenset(rule.fields))
 
@@ -60,13 +61,20 @@ class CompiledRule:
     def event(self, scope: Scope) -> Event:
         """The event; raises MappingError that names the field."""
         values = self._constants.copy()
-        cleaned = self._fill(values, scope)
+        cleaned: list[str] = []
+        if scope.told:
+            scope.told.clear()
+        # The currency comes first: the decimals of all amounts depend on it.
+        scope.currency, scope.digits = self._default_currency, self._default_digits
+        if self._currency is not None:
+            self._take_currency(values, scope, self._currency)
+        self._filling.fill(values, scope, cleaned, self._lacking)
         if self._clean is not None:
             cleaned += self._clean(values)
         if cleaned:
             values["cleaned"] = cleaned
         self.used = True
-        if not self._never_filled.isdisjoint(values):
+        if self._never_filled and not values.keys().isdisjoint(self._never_filled):
             self._never_filled.difference_update(values)
         try:
             return msgspec.convert(values, self._event)
@@ -75,52 +83,36 @@ class CompiledRule:
             field = path.strip("`").removeprefix("$.") or "(event)"
             raise MappingError("invalid_value", field, what, "check which field the profile names here") from None
 
-    def _fill(self, values: dict[str, Any], scope: Scope) -> list[str]:
-        """Fill the fields in; returns what rules had to decide about them."""
-        cleaned: list[str] = []
-        told = scope.told
-        if told:
-            told.clear()
-        name, unfilled = "currency", scope.unfilled
+    def _take_currency(self, values: dict[str, Any], scope: Scope, fill: Fill) -> None:
         try:
-            self._take_currency(values, scope)
-            for name, fill, required in self._fields:
-                value = fill(scope)
-                if value is None:
-                    if required:
-                        raise self._missing(name)
-                    if unfilled is not None:
-                        unfilled.append((self, name, False))
-                    continue
-                values[name] = value
-                if told:
-                    cleaned += [f"{name}: {word}" for word in dict.fromkeys(told)]
-                    told.clear()
+            currency = fill(scope)
         except (ValueError, ArithmeticError) as error:
-            raise bad_value(error, self._origins.get(name, ""), name) from None
-        return cleaned
-
-    def _take_currency(self, values: dict[str, Any], scope: Scope) -> None:
-        """The currency comes first: the decimals of all amounts depend on it."""
-        currency = None if self._currency is None else self._currency(scope)
-        if currency is None:
-            scope.currency, scope.digits = self._default_currency, self._default_digits
-        else:
+            raise bad_value(error, self._origins["currency"], "currency") from None
+        if currency is not None:
             scope.currency, scope.digits = currency, digits_of(currency)
         if self._names_currency:
             values["currency"] = scope.currency
 
+    def _lacking(self, name: str, required: bool, scope: Scope) -> None:
+        if required:
+            raise self._missing(name)
+        if scope.unfilled is not None:
+            scope.unfilled.append((self, name, False))
+
     def _missing(self, name: str) -> MappingError:
-        if "$arrival" in self._origins.get(name, ""):
+        origin = self._origins.get(name, "")
+        if "$arrival" in origin:
             what = "the platform tells no time of this, and when it came in is not known here"
             remedy = "map it where it comes in (the live intake), or leave its kind out with [[ignore]]"
         else:
-            what, remedy = "has no value in this record", "check the field, or add a condition (when)"
+            what = f"there is no value at {origin!r} in this record" if origin else "has no value in this record"
+            remedy = "check the path, or add a condition (when)"
         return MappingError("missing_value", name, what, remedy)
 
     def never_filled(self) -> list[str]:
-        """The fields that no event so far had a value for: a misspelt path, or a column that this export lacks."""
-        return sorted(self._never_filled)
+        """The fields that no event so far had a value for, each with its path: misspelt, or not in this export."""
+        origins = ((name, self._origins.get(name, "")) for name in sorted(self._never_filled))
+        return [f"{name} (at {origin!r})" if origin else name for name, origin in origins]
 
 
 def _constants(compiler: Compiler, fields: dict[str, Field], targets: dict[str, Target]) -> dict[str, Any]:
@@ -131,14 +123,3 @@ def _constants(compiler: Compiler, fields: dict[str, Field], targets: dict[str, 
             with suppress(ValueError):
                 found[name] = compiler.field(field, targets[name], name)(Scope({}, 0))
     return found
-
-
-def _origin(field: Field) -> str:
-    """Where a value comes from, for a person."""
-    if isinstance(field, Parts):
-        return ""
-    return " or ".join(
-        (f"{value.lookup}: " if value.lookup else "")
-        + (value.field or value.template or value.set or ", ".join(value.sum or value.latest or value.digest))
-        for value in field.values
-    )

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from sources.mapping.time_forms import likely_form
+
 Unit = Literal["major", "minor"]
 Mark = Literal[".", ","]
 Rounding = Literal["reject", "half_up"]
@@ -39,15 +41,16 @@ _SIGNS = {
 _GROUPED = {".": re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?"), ",": re.compile(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?")}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times are computed without a zone, then moved by their offset
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 EPOCH_UNITS = {"epoch_s": 1000, "epoch_ms": 1}
 _FORMS = {"iso": "an ISO 8601 time", "epoch_s": "epoch seconds", "epoch_ms": "epoch milliseconds"}
 _QUOTES = {'"': '"', "'": "'", "“": "”"}
+# Only a text that begins or ends with one of these has anything that clean() takes off. U+3000 is the last space.
+AROUND_TEXTS = "".join(sign for sign in map(chr, range(0x3001)) if sign.isspace()) + "=" + "".join(_QUOTES)
 
 
 def clean(text: str) -> str:
     """A text without what spreadsheets and exports put around it: spaces, tabs, ``="…"``, a pair of quotes, ``'``."""
-    if text and "'" < text[0] < "\x7f" and text[0] != "=" and " " < text[-1] < "\x7f":
+    if text.strip(AROUND_TEXTS) == text:
         return text  # nothing to take off at either end: most texts by far
     text = text.strip()
     if text[:2] == '="' and text[-1:] == '"' and len(text) > 2:
@@ -66,10 +69,10 @@ def as_text(value: Any) -> str:
         if "+" in value and _LOST_DIGITS.fullmatch(value):
             raise ValueError(f"{value!r} is a number that lost digits: export the column as text")
         return value
+    if type(value) is int:
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, Decimal):
         text = str(value)
         if "E" in text:
@@ -211,7 +214,7 @@ def as_time(value: Any, form: TimeForm, told: list[str] | None = None) -> int:
             raise ValueError(f"{what}: check the unit (epoch_s, epoch_ms), or declare it missing")
         return moment
     forms = " or ".join(_FORMS.get(kind, f"a time like {kind!r}") for kind in form.formats)
-    raise ValueError(f"{_short(value)!r} is not {forms}: set format to what the field holds")
+    raise ValueError(f"{_short(value)!r} is not {forms}: set format to what the field holds{likely_form(value)}")
 
 
 def plain_moment(text: str, form: TimeForm) -> int:
@@ -221,11 +224,11 @@ def plain_moment(text: str, form: TimeForm) -> int:
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
-            return (moment - _EPOCH_UTC) // _MILLISECOND
+            return _in_ms(moment - _EPOCH_UTC)
         offset = None if form.zone is None else _steady_offset_ms(form.zone, moment.toordinal())
     except (ValueError, OverflowError):
         return -1
-    return -1 if offset is None else (moment - _EPOCH) // _MILLISECOND - offset
+    return -1 if offset is None else _in_ms(moment - _EPOCH) - offset
 
 
 def _epoch(value: Any, unit_ms: int) -> int:
@@ -244,7 +247,7 @@ def _written(value: Any, kind: str, form: TimeForm, told: list[str]) -> int:
         raise _OtherFormError
     moment, bare_date = _parsed(value, kind)
     if moment.tzinfo is not None:
-        return _milliseconds(moment.astimezone(UTC).replace(tzinfo=None))
+        return _in_ms(moment.astimezone(UTC).replace(tzinfo=None) - _EPOCH)
     if bare_date or (form.midnight_is_date and moment.time() == time()):
         if form.date_only_at is None:
             raise ValueError(f"{value!r} is only a date: set date_only_at to the local time of day that it stands for")
@@ -252,7 +255,7 @@ def _written(value: Any, kind: str, form: TimeForm, told: list[str]) -> int:
         told.append("date_only")
     if form.zone is None:
         raise ValueError(f"{value!r} has no zone: set zone, e.g. 'Asia/Shanghai'")
-    return _milliseconds(moment) - _offset_ms(moment, form, value, told)
+    return _in_ms(moment - _EPOCH) - _offset_ms(moment, form, value, told)
 
 
 def _parsed(text: str, kind: str) -> tuple[datetime, bool]:
@@ -270,11 +273,6 @@ def _parsed(text: str, kind: str) -> tuple[datetime, bool]:
 @lru_cache
 def _has_hour(pattern: str) -> bool:
     return any(code in pattern for code in ("%H", "%I", "%c", "%X", "%s"))
-
-
-def _milliseconds(moment: datetime) -> int:
-    since = moment - _EPOCH
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def _offset_ms(moment: datetime, form: TimeForm, text: str, told: list[str]) -> int:
@@ -305,8 +303,8 @@ def _steady_offset_ms(zone: str, day: int) -> int | None:
     return _in_ms(before) if before is not None and before == after else None
 
 
-def _in_ms(offset: timedelta) -> int:
-    return (offset.days * 86_400 + offset.seconds) * 1000
+def _in_ms(span: timedelta) -> int:
+    return span.days * 86_400_000 + span.seconds * 1000 + span.microseconds // 1000
 
 
 def _short(value: Any) -> str:

@@ -80,7 +80,7 @@ def test_the_chain_names_the_other_orders_of_the_window(shop: Path) -> None:
     assert explanation.chain.orders == ("B", "C")
     assert {event.id for event in explanation.chain.events if event.order != "A"} == {"0001", "0004"}
     printed = explain("A", "--input", shop).stdout
-    assert "2 of them are of other orders: B, C" in printed
+    assert "2 of the events are of other orders: B, C" in printed
 
 
 def test_timers_are_told_as_set_fired_and_cancelled(shop: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_sample_shows_what_nothing_maps_what_nothing_fills_and_what_fails(tmp_
     assert outcome.code == 1
     assert "coupon.code (1)" in outcome.said
     assert "payment.succeeded: operator, payment_id, method, card" in outcome.said
-    assert "field time of paid: has no value in this record" in outcome.complained
+    assert "field time of paid: there is no value at 'at' in this record" in outcome.complained
     value = orderpulse("profile", "check", own(tmp_path), "--sample", sample(tmp_path), "--json").value
     assert value["unmapped"] == {"orders": {"coupon.code": 1}}
     assert [letter["reason"] for letter in value["dead_letters"]] == ["missing_value"]
@@ -86,3 +86,23 @@ def test_a_profile_can_be_tried_without_writing_anything(tmp_path: Path) -> None
     value = orderpulse("profile", "try", own(tmp_path), sample(tmp_path), "--json").value
     assert [event["amount"] for event in value["events"]] == [500]
     assert value["dead_letters"][0]["payload"] == '{"no": 2, "sum": "1"}'
+
+
+def test_one_mistake_of_a_whole_export_is_said_once_with_how_often(tmp_path: Path) -> None:
+    file = tmp_path / "orders.json"
+    file.write_text('[{"no": 1, "sum": "5"}, {"no": 2, "sum": "1"}, {"no": 3, "at": "2026-03-02 10:00", "sum": "x"}]')
+    outcome = orderpulse("profile", "check", own(tmp_path), "--sample", file)
+    assert outcome.complained.count("missing_value") == 1
+    assert "there is no value at 'at' in this record (and 1 more like it)" in outcome.complained
+    assert "bad_value: orders.json, record 3" in outcome.complained
+    assert orderpulse("profile", "try", own(tmp_path), file).complained.count("missing_value") == 2
+
+
+def test_a_stage_that_the_chain_lacks_is_pointed_out(tmp_path: Path) -> None:
+    stage = OWN.replace("payment.succeeded", "order.stage").replace('amount = { field = "sum", unit = "major" }', "{}")
+    file = own(tmp_path, stage.format('stage = { value = "handed_over" }'))
+    outcome = orderpulse("profile", "check", file)
+    assert outcome.code == 0
+    assert "stage 'handed_over' is not in the chain five_stage" in " ".join(outcome.said.split())
+    assert "handed_over" in orderpulse("profile", "check", file, "--json").value["notes"][0]
+    assert "note" not in orderpulse("profile", "check", own(tmp_path, stage.format('stage = "status"'))).said

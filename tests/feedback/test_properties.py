@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -9,10 +11,19 @@ from hypothesis import strategies as st
 
 from config.loader import load_settings
 from dataflows.memory import MemorySnapshot
-from events.model import LogisticsScan, ReviewConfirmed, ReviewReleased
+from events.model import (
+    AnyEvent,
+    BehaviourSignal,
+    LogisticsScan,
+    OrderCreated,
+    OrderStage,
+    PaymentSucceeded,
+    ReviewConfirmed,
+    ReviewReleased,
+)
 from events.records import AlertRecord, FeedbackTotals, Record
 from tests.flow.test_properties import CHANCE, Logs, fed, portions
-from tests.oracle.generate import Log, logs
+from tests.oracle.generate import BASE, Log, logs
 from tests.oracle.histories import Histories
 from tests.oracle.keys import Keys
 from tests.oracle.lateness import applied
@@ -23,7 +34,17 @@ from tests.support.flow import batch, driver
 SETTINGS = load_settings(overrides={"feedback": {"enabled": True, "window": "3650d"}})
 LOGS = logs(SETTINGS)
 LAST_STEP = 120_000
+MINUTE = 60_000
 Counts = dict[str, dict[str, int]]
+Review = ReviewConfirmed | ReviewReleased
+
+# Three orders of one card, which is a burst, and what may then happen to them; two signs are a weak signal, three lock.
+HAPPENED = ("sign", "sign", "sign", "paid", "cancelled", "lost", "another", "confirmed", "released", "it", "not it")
+STEPS = st.tuples(
+    st.sampled_from(HAPPENED), st.integers(0, 2), st.sampled_from((0, 1, MINUTE, 60 * MINUTE, 1440 * MINUTE))
+)
+TROUBLE = st.lists(STEPS, min_size=4, max_size=24)
+ANY_ALERT = "card_burst/?"
 
 
 def counted(records: Iterable[Record]) -> Counts:
@@ -55,7 +76,7 @@ def expected(events: Sequence[AppliedEvent], records: Iterable[Record], end: int
         for _, rule in episodes.values():
             counts[f"{rule}:1"]["raised"] += 1
     for rule, verdict in _verdicts(ordered, named):
-        counts[f"{rule}:1"][verdict] += 1
+        counts[rule][verdict] += 1
     failed, ended = _ends(ordered)
     for order, at in failed.items():
         counts["capture"]["failed"] += 1
@@ -76,15 +97,19 @@ def expected(events: Sequence[AppliedEvent], records: Iterable[Record], end: int
 def _verdicts(
     events: Sequence[AppliedEvent], named: Mapping[str, Mapping[str, tuple[int, str]]]
 ) -> Iterable[tuple[str, str]]:
+    """The rule and version of each alert that was reviewed, and what was said last; 0: of an alert not known."""
     said: dict[tuple[str, str], str] = {}
     for item in events:
-        if isinstance(item.event, ReviewConfirmed | ReviewReleased):
-            order = item.event.order_id
+        if isinstance(item.event, Review):
+            order, episode = item.event.order_id, item.event.episode
             verdict = "confirmed" if isinstance(item.event, ReviewConfirmed) else "released"
             there = [(order, name) for name, (since, _) in named.get(order, {}).items() if since <= item.time]
-            for one in [key for key in there if key not in said] or there:
+            unnamed = [(order, name) for owner, name in said if owner == order and (order, name) not in there]
+            meant = [(order, episode)] if episode else [key for key in there if key not in said] or [*there, *unnamed]
+            for one in meant:
                 said[one] = verdict
-    return [(named[order][episode][1], verdict) for (order, episode), verdict in said.items()]
+    for (order, episode), verdict in said.items():
+        yield f"{episode.partition('/')[0]}:{int(episode in named.get(order, {}))}", verdict
 
 
 def _ends(events: Sequence[AppliedEvent]) -> tuple[dict[str, int], set[str]]:
@@ -109,18 +134,65 @@ def run_to(chosen: Mapping[str, Log], end: int) -> list[Record]:
     return flow.feed(*(batch(name, log, finished=True) for name, log in chosen.items()))
 
 
-@given(LOGS)
-def test_feedback_counts_what_came_of_alerts(chosen: Logs) -> None:
+def told(steps: Sequence[tuple[str, int, int]]) -> list[AnyEvent]:
+    """What happened, as events; reviews of a certain alert name none of them yet."""
+    events: list[AnyEvent] = []
+    time = BASE
+    for number, (what, order, gap) in enumerate([*(("another", n, MINUTE) for n in range(3)), *steps]):
+        time += gap
+        head: dict[str, Any] = {"id": str(number), "source": "oms", "time": time, "order_id": f"O{order}"}
+        match what:
+            case "sign":
+                events.append(BehaviourSignal(**head, signal="rating_threat"))
+            case "paid":
+                events.append(PaymentSucceeded(**head))
+            case "cancelled":
+                events.append(OrderStage(**head, stage="cancelled"))
+            case "lost":
+                events.append(LogisticsScan(**head, scan="lost"))
+            case "another":
+                events.append(OrderCreated(**{**head, "order_id": f"O{number}"}, card="card-1", amount=9900))
+            case "confirmed" | "it":
+                events.append(ReviewConfirmed(**head, episode=ANY_ALERT if what == "it" else None))
+            case "released" | "not it":
+                events.append(ReviewReleased(**head, episode=ANY_ALERT if what == "not it" else None))
+    return events
+
+
+def naming(events: Sequence[AnyEvent], chance: Random) -> list[AnyEvent]:
+    """The same, where reviews name an alert of their order that is open by then, or one that it does not know."""
+    alerts = [r for r in run_to({"a": [(e, None) for e in events]}, events[-1].time) if isinstance(r, AlertRecord)]
+
+    def named(event: AnyEvent) -> AnyEvent:
+        if not isinstance(event, Review) or event.episode is None:
+            return event
+        known = {a.episode for a in alerts if event.order_id in a.orders and a.time <= event.time}
+        return msgspec.structs.replace(event, episode=chance.choice([*sorted(known), ANY_ALERT]))
+
+    return [named(event) for event in events]
+
+
+def assert_counted(chosen: Logs) -> None:
     events, _, end = applied(chosen, SETTINGS.time)
     records = run_to(chosen, end + LAST_STEP)
     before_end = [record for record in records if not isinstance(record, AlertRecord) or record.time <= end]
     assert counted(records) == expected(events, before_end, end)
 
 
+@given(LOGS)
+def test_feedback_counts_what_came_of_alerts(chosen: Logs) -> None:
+    assert_counted(chosen)
+
+
+@given(TROUBLE, CHANCE)
+def test_feedback_counts_what_came_of_orders_in_trouble(steps: list[tuple[str, int, int]], chance: Random) -> None:
+    assert_counted({"a": [(event, None) for event in naming(told(steps), chance)]})
+
+
 @given(LOGS, st.sampled_from((1, 3, 64)), CHANCE)
-def test_batches_key_groups_and_restarts_do_not_matter_to_feedback(chosen: Logs, groups: int, chance: object) -> None:
+def test_batches_key_groups_and_restarts_do_not_matter_to_feedback(chosen: Logs, groups: int, chance: Random) -> None:
     end = applied(chosen, SETTINGS.time)[2] + LAST_STEP
-    batches = portions(chosen, chance)  # type: ignore[arg-type]
+    batches = portions(chosen, chance)
     cut = len(batches) // 2
     flow = driver(SETTINGS, chosen, groups, until=end)
     records = fed(flow, batches[:cut])

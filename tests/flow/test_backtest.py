@@ -14,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import operators
-from config.differences import differences
 from config.loader import load_settings
 from config.settings import Settings
 from dataflows.backtest import Backtest, GridPoint, Plan, backtest
 from dataflows.backtest_plan import ALSO, COMPOSITE, detectors_of, judged_rules, passed_over, reduced
 from dataflows.backtest_walk import Side, Walk, walk
 from dataflows.history import run_history
-from events.model import AnyEvent, BehaviourChat, OrderCreated, PaymentSucceeded
+from events.model import AnyEvent, BehaviourChat, JobHeartbeat, OrderCreated, PaymentSucceeded
 from events.records import AlertRecord
 from operators.judging.episodes import Episode, EpisodeBook
 from operators.judging.matching import Span
@@ -30,12 +29,13 @@ from sources.mapping.loading import load_profile
 from sources.reader import SourceError
 from sources.simulation.plan import SimulationPlan
 from sources.simulator import write
-from tests.oracle.generate import Log, logs
+from tests.oracle.generate import BASE, Log, logs
 from tests.support.flow import line
 
 FEW = {"key_groups": 4}  # how many there are changes nothing, and each costs
 SETTINGS = load_settings(overrides=FEW)
 LOGS = logs(SETTINGS)
+WEEK = 7 * 86_400_000
 CANDIDATES: Mapping[str, Mapping[str, Any]] = {
     "longer_limit": {"order_timeout": {"limit": "3h"}},
     "shorter_norms": {"stage_timeout": {"factor": 0.5}},
@@ -44,6 +44,7 @@ CANDIDATES: Mapping[str, Mapping[str, Any]] = {
     "smaller_bursts": {"card_burst": {"any_amount": {"count": 2, "window": "1h"}, "judged_on": ["paid"]}},
     "short_merges": {"merge_candidate": {"window": "10m"}},
     "louder": {"resonance": {"orange": 1.0, "weights": {"service_chat": 3.0}}},
+    "without_signals": {"resonance": {"enabled": False}},
     "without_bursts": {"card_burst": {"enabled": False}},
     "history": {"stage_timeout": {"history": {"enabled": True, "minimum": 2, "refresh": 1}}},
     "evenings": {"order_timeout": {"hours": {"evening": {"times": ["20:00/24:00"], "extra": "1h"}}}},
@@ -57,6 +58,15 @@ OF_COMPOSITE: Mapping[str, Mapping[str, Any]] = {
     "lower_threshold": {"composite": {"young_account": {"threshold": 0.4}, "forwarding_address": {"threshold": 0.3}}},
     "without_signals": {"detectors": {"resonance": {"enabled": False}}},
     "words": {"lists": {"forwarding_words": {"values": ["路", "号"]}}},
+    "first_changes": {"detectors": {"resonance": {"address_changes": 1}}},
+}
+# A rule that looks at what only `resonance` derives.
+CHANGED: Mapping[str, Any] = {
+    "zh": "改址",
+    "en": "changed address",
+    "when": ["created", "behaviour"],
+    "threshold": 1,
+    "conditions": [{"name": "changed", "expression": "signals.address_changed >= 1", "weight": 1}],
 }
 
 
@@ -65,7 +75,8 @@ def candidate(name: str) -> Settings:
 
 
 def with_composite_rules(overrides: Mapping[str, Any]) -> Settings:
-    return load_settings(EXAMPLE, {**FEW, **overrides})
+    rules = {"changed_address": CHANGED, **overrides.get("composite", {})}
+    return load_settings(EXAMPLE, {**FEW, **overrides, "composite": rules})
 
 
 def replayed(settings: Settings, directory: Path, end: int | None = None) -> list[Episode]:
@@ -88,9 +99,10 @@ def written(chosen: Mapping[str, Log]) -> Iterator[Path]:
 
 def assert_equal_to_replays(first: Settings, second: Settings, directory: Path) -> None:
     """Each side has the alerts of its replay, as far as they are judged; the others are alike in both replays."""
-    judged = judged_rules(differences(first, second), detectors_of(first))
-    assert judged is not None
-    left_out = passed_over(first, judged) | (frozenset() if COMPOSITE in judged else frozenset(first.composite))
+    judged = judged_rules(first, second)
+    left_out = passed_over(first, judged)
+    if judged is not None and COMPOSITE not in judged:
+        left_out |= frozenset(first.composite)
     task = Walk(
         tuple(Side(each, reduced(each, judged)) for each in (first, second)),
         [directory],
@@ -117,15 +129,45 @@ def test_a_backtest_of_composite_rules_too(chosen: Mapping[str, Log], name: str)
 
 
 def test_time_passes_by_events_too_that_no_judged_rule_wants(tmp_path: Path) -> None:
-    start, hour = 1_780_239_600_000, 3_600_000
     events: list[AnyEvent] = [
-        OrderCreated(id="1", source="oms", time=start, order_id="A"),
-        PaymentSucceeded(id="2", source="pay", time=start, order_id="A"),
-        BehaviourChat(id="3", source="crm", time=start + 5 * hour // 2, customer_id="C", text="hello"),
+        OrderCreated(id="1", source="oms", time=BASE, order_id="A"),
+        PaymentSucceeded(id="2", source="pay", time=BASE, order_id="A"),
+        BehaviourChat(id="3", source="crm", time=BASE + 9_000_000, customer_id="C", text="hello"),
     ]
     (tmp_path / "events.ndjson").write_bytes(b"\n".join(map(line, events)))
     (report,) = backtest(Plan(SETTINGS, candidate("longer_limit"), [tmp_path])).rules
     assert (report.rule, report.counts.first, report.counts.lost) == ("order_timeout", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("switched", "last", "first_has"),
+    [
+        (
+            {"resonance": {"enabled": False}},
+            BehaviourChat(id="2", source="crm", time=BASE + WEEK, customer_id="C", text="hello"),
+            True,
+        ),
+        ({"silence": {"enabled": True}}, JobHeartbeat(id="2", source="job", time=BASE + WEEK, job="feed"), False),
+    ],
+    ids=["resonance", "silence"],
+)
+def test_a_rule_without_which_time_stands_lets_all_be_judged(
+    tmp_path: Path, switched: Mapping[str, Any], last: AnyEvent, first_has: bool
+) -> None:
+    """Only the rule that is switched wants the last event: without it an order's limits do not run out."""
+    second = load_settings(overrides={**FEW, "detectors": switched})
+    order = OrderCreated(id="1", source="oms", time=BASE, order_id="A")
+    (tmp_path / "events.ndjson").write_bytes(b"\n".join(map(line, (order, last))))
+    result = backtest(Plan(SETTINGS, second, [tmp_path]))
+    assert result.judged is None
+    (report,) = (each for each in result.rules if each.rule == "stage_timeout")
+    assert (report.counts.lost, report.counts.gained) == ((1, 0) if first_has else (0, 1))
+    assert_equal_to_replays(SETTINGS, second, tmp_path)
+
+
+def test_a_rule_without_which_time_goes_on_as_well_is_judged_alone() -> None:
+    second = load_settings(overrides={**FEW, "detectors": {"card_burst": {"enabled": False}}})
+    assert judged_rules(SETTINGS, second) == frozenset({"card_burst"})
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +225,13 @@ def test_a_range_counts_what_opens_within_it(trade: Path) -> None:
 
 def test_a_version_alone_changes_nothing() -> None:
     second = load_settings(overrides={**FEW, "detectors": {"card_burst": {"version": 2}}, "kafka": {"group": "other"}})
-    assert judged_rules(differences(SETTINGS, second), detectors_of(SETTINGS)) == frozenset()
+    assert judged_rules(SETTINGS, second) == frozenset()
 
 
 def test_what_no_detector_owns_concerns_all() -> None:
     for overrides in ({"zone": "UTC"}, {"chain": "fulfilment"}, {"flow": {"closed_retention": "9d"}}):
         second = load_settings(overrides=overrides)
-        assert judged_rules(differences(SETTINGS, second), detectors_of(SETTINGS)) is None
+        assert judged_rules(SETTINGS, second) is None
 
 
 def test_no_rule_looks_at_settings_of_another_unless_that_is_known() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataflows import placement
 from dataflows.fleet import free_addresses
 from dataflows.placement import group_names, groups_of, partitions_of, worker_of_key
 
@@ -144,3 +145,7 @@ def test_every_partition_is_read_by_one_worker_and_none_reads_many_more_than_ano
     shares = [partitions_of(worker, workers, partitions) for worker in range(workers)]
     assert sorted(name for share in shares for name in share) == sorted(partitions)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_names_that_need_no_search_are_those_that_it_finds() -> None:
+    assert [placement._name(number) for number in range(70)] == [placement._searched(number) for number in range(70)]

@@ -112,3 +112,11 @@ def test_other_stages_may_keep_their_norm() -> None:
 def test_parcels_have_their_clocks_too() -> None:
     lines = ["10:00 created shop_id=S", "10:01 paid", "10:02 queued", "10:10 split parcels=P,Q", "10:20 accepted A/P"]
     assert told(RULE, lines, "11:25", following()) == ["10:32 opened breach A/Q", "11:20 opened breach A/P"]
+
+
+def test_a_parcel_that_passes_a_stage_in_the_moment_in_which_it_was_named_has_the_limit_of_where_it_stands() -> None:
+    # The second parcel is named in `queued`, and catches up with the `accepted` that named none.
+    lines = ["10:00 created", "10:01 paid", "10:02 scanned A/P scan=signed", "10:03 accepted", "10:10 queued A/Q"]
+    steps = ["10:31 opened breach A/P", "11:10 opened breach A/Q"]
+    assert told(RULE, lines, "11:10", following()) == steps
+    assert told(RULE, lines, "11:10", following(stages=["created", "paid"])) == steps

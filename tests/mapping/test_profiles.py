@@ -91,7 +91,7 @@ def test_an_unreadable_olist_row_costs_only_what_it_spoils(tmp_path: Path) -> No
         ("bad_value", "orders.csv"),
         ("bad_row", "orders.csv"),
     ]
-    assert "1 records of 'items' belong to no record that was converted" in result.report.notes
+    assert "records of 'items' that belong to no record that was converted: 1" in result.report.notes
 
 
 def test_olist_orders_alone_are_enough(tmp_path: Path) -> None:

@@ -311,3 +311,19 @@ def test_a_deadline_is_filed_once_however_often_its_key_is_woken_and_rests() -> 
         cells.tidy()
     cells.reach(2 * DAY)
     assert sorted(timers.heap) == [(2 * DAY, "a"), (2 * DAY, "b")]
+
+
+def test_a_deadline_of_a_snapshot_wakes_its_key_whenever_it_was_touched_in_between() -> None:
+    cells, _, _ = cells_of(0)
+    for key in "ab":
+        cells.touch(key)
+        cells.arm(0, key, 2 * DAY)
+    stored = cells.all()
+    again, timers, _ = cells_of(0)
+    again.restore((stored,), recording=False)
+    for key in "ab":
+        again.touch(key)
+    again.tidy()
+    assert resting(again) == {"a"}
+    again.reach(2 * DAY)
+    assert sorted(timers.heap) == [(2 * DAY, "a"), (2 * DAY, "b")]

@@ -133,6 +133,12 @@ DONE = ["10:00 created", "10:01 cancelled"]
         "10:10",
         ["10:03 opened skipped", "10:04 resolved skipped moved_on"],
     ),
+    (
+        "a parcel that is cancelled does not cancel the order",
+        ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 accepted A/P", "10:04 cancelled A/P"],
+        "10:10",
+        ["10:03 opened skipped", "10:04 resolved skipped moved_on"],
+    ),
     ("a scan that is no stage", ["10:00 created", "10:01 scanned scan=exception"], "10:02", []),
     (
         "a scan that is a stage too far",

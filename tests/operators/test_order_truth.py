@@ -77,6 +77,22 @@ def test_a_later_split_adds_its_new_parcels() -> None:
     assert stages(*lines) == {"A": "queued", "P": "queued", "Q": "queued", "R": "queued"}
 
 
+def test_a_later_split_may_add_a_single_parcel() -> None:
+    lines = ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 queued", "10:04 split parcels=R"]
+    assert stages(*lines) == {"A": "queued", "P": "queued", "Q": "queued", "R": "queued"}
+
+
+def test_a_parcel_that_no_split_named_starts_where_the_order_stood_before_any_parcel_was_named() -> None:
+    lines = ["10:00 created", "10:01 scanned A/P scan=seen", "10:02 paid", "10:03 split parcels=P,Q"]
+    lines += ["10:04 scanned A/R scan=seen"]
+    assert stages(*lines) == {"A": "created", "P": "paid", "Q": "paid", "R": "created"}
+
+
+def test_an_order_stands_where_a_parcel_of_it_was_seen() -> None:
+    lines = ["10:00 moved A/P stage=printed", "10:01 moved A/Q stage=created"]
+    assert stages(*lines)["A"] == "created"
+
+
 def test_a_further_parcel_of_an_order_that_was_split_before_it_was_created_starts_in_the_first_stage() -> None:
     lines = ["10:00 split parcels=P,Q", "10:01 created", "10:02 paid", "10:03 scanned A/R scan=seen"]
     assert stages(*lines) == {"A": "created", "P": "paid", "Q": "paid", "R": "created"}
@@ -85,6 +101,18 @@ def test_a_further_parcel_of_an_order_that_was_split_before_it_was_created_start
 def test_a_parcel_that_skipped_catches_up_without_the_others() -> None:
     lines = ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 accepted A/P", "10:04 queued"]
     assert stages(*lines) == {"A": "queued", "P": "accepted", "Q": "queued"}
+
+
+def test_what_was_skipped_and_named_no_parcel_is_made_by_the_first_parcel_that_can() -> None:
+    lines = ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 accepted", "10:04 queued A/P"]
+    assert stages(*lines) == {"A": "paid", "P": "accepted", "Q": "paid"}
+    assert stages(*lines, "10:05 queued A/Q") == {"A": "queued", "P": "accepted", "Q": "queued"}
+
+
+def test_what_was_skipped_is_remembered_while_any_parcel_would_skip_it() -> None:
+    lines = ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 accepted A/P", "10:04 accepted"]
+    lines += ["10:05 queued A/P", "10:06 queued A/Q"]
+    assert stages(*lines) == {"A": "accepted", "P": "accepted", "Q": "accepted"}
 
 
 def test_an_order_whose_parcels_all_ended_is_closed() -> None:

@@ -13,6 +13,12 @@ KEYS = st.text(max_size=6)
 CELLS = st.tuples(st.integers(0, 3), st.binary(max_size=40)).map(lambda cell: cell[0].to_bytes(8, "big") + cell[1])
 
 
+def taken(cells: Resting, key: str) -> bytes | bytearray | None:
+    """The cell of a key, packed or not."""
+    loose = cells.pop_loose(key)
+    return cells.pop(key) if loose is None else loose
+
+
 class RestingAndADict(RuleBasedStateMachine):
     """Whatever is laid down and taken up."""
 
@@ -20,19 +26,20 @@ class RestingAndADict(RuleBasedStateMachine):
         super().__init__()
         self.resting = Resting()
         self.plain: dict[str, bytes] = {}
+        self.filed: list[tuple[int, int]] = []
 
     @rule(key=KEYS, cell=CELLS)
     def lies_down(self, key: str, cell: bytes) -> None:
         """A key that is there already is taken up first, as it always is."""
         if key in self.plain:
-            assert bytes(self.resting.pop(key) or b"") == self.plain.pop(key)
+            assert bytes(taken(self.resting, key) or b"") == self.plain.pop(key)
         assert self.resting.put(key, cell) == resting.mark_of(key.encode())
         self.plain[key] = cell
 
     @rule(key=KEYS)
     def is_taken_up(self, key: str) -> None:
         """Or was not there."""
-        cell = self.resting.pop(key)
+        cell = taken(self.resting, key)
         assert (None if cell is None else bytes(cell)) == self.plain.pop(key, None)
 
     @rule(which=st.integers(0, 30))
@@ -40,7 +47,7 @@ class RestingAndADict(RuleBasedStateMachine):
         """Else it would seldom be one."""
         if self.plain:
             key = sorted(self.plain)[which % len(self.plain)]
-            assert bytes(self.resting.pop(key) or b"") == self.plain.pop(key)
+            assert bytes(taken(self.resting, key) or b"") == self.plain.pop(key)
 
     @rule(key=KEYS, wake=st.integers(0, 3))
     def is_asked_for_by_mark_and_moment(self, key: str, wake: int) -> None:
@@ -48,16 +55,41 @@ class RestingAndADict(RuleBasedStateMachine):
         expected = {
             other
             for other, cell in self.plain.items()
-            if resting.mark_of(other.encode()) == resting.mark_of(key.encode())
+            if other not in self.loose()
+            and resting.mark_of(other.encode()) == resting.mark_of(key.encode())
             and int.from_bytes(cell[:8], "big") == wake
         }
         assert set(self.resting.due(resting.mark_of(key.encode()), wake)) == expected
+        assert {key for _, key in self.resting.loose_due(wake, wake + 1)} == {
+            key for key in self.loose() if int.from_bytes(self.plain[key][:8], "big") == wake
+        }
 
     @rule(key=KEYS)
     def tells_when_it_is_to_be_woken(self, key: str) -> None:
         """Without being taken up."""
         cell = self.plain.get(key)
         assert self.resting.wake_of(key) == (None if cell is None else int.from_bytes(cell[:8], "big"))
+
+    @rule()
+    def begins_anew_with_what_a_snapshot_holds(self) -> None:
+        """Nothing is packed yet."""
+        self.resting = Resting()
+        self.resting.adopt(self.plain)
+        self.filed = []
+
+    @rule(most=st.integers(0, 5))
+    def settles(self, most: int) -> None:
+        """Whoever is to be woken is filed, with the mark that it is found by."""
+        before = len(self.loose())
+        self.resting.settle(most, lambda wake, mark: self.filed.append((wake, mark)))
+        assert len(self.loose()) == max(0, before - most)
+        for wake, mark in self.filed:
+            assert wake > 0
+            assert mark >= 0x8000_0000
+
+    def loose(self) -> set[str]:
+        """The keys that are not packed."""
+        return {*self.resting._loose}
 
     @invariant()
     def holds_what_the_dict_holds(self) -> None:

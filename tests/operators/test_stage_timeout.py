@@ -177,6 +177,19 @@ def test_an_order_must_leave_its_stage_in_time(lines: list[str], until: str, exp
         "11:10",
         ["10:41 opened breach A/Q", "11:10 opened breach A/P"],
     ),
+    (
+        "a parcel catches up with what named none",
+        [
+            "10:00 created",
+            "10:01 paid",
+            "10:02 split parcels=P,Q",
+            "10:03 accepted",
+            "10:10 queued A/P",
+            "10:11 queued A/Q",
+        ],
+        "11:10",
+        ["10:41 opened breach A/Q", "11:10 opened breach A/P"],
+    ),
 )
 def test_limits_run_for_each_parcel_of_a_split_order(lines: list[str], until: str, expected: list[str]) -> None:
     assert told(RULE, lines, until) == expected

@@ -267,13 +267,18 @@ class _Fold:
             self._catch_up(life, when)
         elif verdict != "repeated":
             self._note(life, verdict, life.stage, when)
-            if verdict == "skipped":
+            if verdict == "skipped" and (target, parcel) not in life.skipped:
                 life.skipped.append((target, parcel))
 
     def _catch_up(self, life: Life, when: tuple[int, int]) -> None:
-        while ready := [move for move in life.skipped if self._judge(life, *move) == "applied"]:
-            life.skipped.remove(ready[0])
-            self._apply(life, *ready[0], when)
+        while settled := [move for move in life.skipped if not self._lies_ahead(life, *move)]:
+            life.skipped.remove(settled[0])
+            if self._judge(life, *settled[0]) == "applied":
+                self._apply(life, *settled[0], when)
+
+    def _lies_ahead(self, life: Life, target: str, parcel: str | None) -> bool:
+        verdicts = [self._judge_stage(unit.stage, target) for unit in self._addressed(life, parcel)]
+        return "applied" not in verdicts and "skipped" in verdicts
 
     def _judge(self, life: Life, target: str, parcel: str | None) -> Verdict:
         units = self._addressed(life, parcel)
@@ -301,7 +306,9 @@ class _Fold:
         return [life.units[parcel]] if parcel in life.units else list(life.units.values())
 
     def _least_far(self, units: list[Unit]) -> int:
-        return min(range(len(units)), key=lambda n: -1 if (s := units[n].stage) is None else self._index[s])
+        """Which unit; of one that has no stage yet nothing is known."""
+        nowhere = len(self._index)
+        return min(range(len(units)), key=lambda n: nowhere if (s := units[n].stage) is None else self._index[s])
 
     def _apply(self, life: Life, target: str, parcel: str | None, when: tuple[int, int]) -> None:
         for unit in self._addressed(life, parcel):
@@ -366,9 +373,9 @@ class _Fold:
             self._add_parcels(life, {life.first_parcel: _where(life), parcel: base}, when)
 
     def _split(self, life: Life, parcels: list[str], when: tuple[int, int]) -> None:
-        if len(parcels) < 2 or life.closed is not None:
+        if life.closed is not None or (None in life.units and len(parcels) < 2):
             return
-        if life.first_parcel is None:
+        if None in life.units and life.first_parcel is None:
             life.before_parcels = _where(life)
         here = _where(life)
         self._add_parcels(life, {parcel: here for parcel in parcels if parcel not in life.units}, when)

@@ -119,6 +119,7 @@ NOT_OF_THE_TRADE = {
     "FallbackRejected",
     "JobHeartbeat",
     "OrderMerged",
+    "RulePublished",
 }
 
 

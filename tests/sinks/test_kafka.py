@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 
 def create(broker: KafkaBroker, of: TopicSettings, partitions: int = 1) -> None:
     outputs = (of.alerts, of.holds, of.versions, of.diffs, of.late)
-    dead_letters = [name + of.dlq_suffix for name in (of.orders, of.behaviour, of.actions)]
+    dead_letters = [name + of.dlq_suffix for name in (of.orders, of.behaviour, of.actions, of.rules)]
     for name in (*outputs, *dead_letters):
         broker.create_topic(name, partitions)
 

@@ -8,6 +8,7 @@ from config.problems import ConfigurationError, Problem
 from config.settings import IntakeRoute, Settings
 from sources.webhooks.schemes.app_secret import AppSecret, Taobao
 from sources.webhooks.schemes.body_hmac import Doudian, Douyin, Shopify, StandardWebhooks, WooCommerce
+from sources.webhooks.schemes.declared import Declared
 from sources.webhooks.schemes.rsa import Alipay, Keys, WechatPay, public_key
 from sources.webhooks.schemes.scheme import Scheme, Secrets
 
@@ -45,7 +46,11 @@ class _Builder:
         if self._route.scheme in {"wechatpay", "alipay"}:
             keys = self._keys()
             return Alipay(keys) if self._route.scheme == "alipay" else WechatPay(keys, self._window_ms)
-        return self._with_secrets(tuple(self._secret(name, "secret_env") for name in self._route.secret_env))
+        secrets = tuple(self._secret(name, "secret_env") for name in self._route.secret_env)
+        if self._route.signature is not None:
+            app_id = self._secret(self._route.app_id_env, "app_id_env") if self._route.app_id_env else b""
+            return Declared(self._route.signature, secrets, app_id, self._window_ms)
+        return self._with_secrets(secrets)
 
     def _with_secrets(self, secrets: Secrets) -> Scheme:
         window = self._window_ms
