@@ -136,10 +136,20 @@ def topology(
     stages = {name: parts for name in STAGES if (parts := (*components_of(name, environment), *also.get(name, ())))}
     plan = Topology(environment, stages, {}, sources, workers)
     wanted = {name: plan.key_group(name).wanted for name in stages}
-    routes = {kind: route for kind, route in ROUTES.items() if kind in wanted.get(route.stage, ())}
+    routes = {
+        kind: _as_wanted(route, kind, wanted) for kind, route in ROUTES.items() if kind in wanted.get(route.stage, ())
+    }
     copied = Copied(type_name(OrderCreated), MATCHING, match_key(environment)) if MATCHING in stages else None
     rulebook = Rulebook(environment.settings) if plan.ruled else None
     return Topology(environment, stages, routes_by_type(routes), sources, workers, copied, rulebook)
+
+
+def _as_wanted(route: Route, kind: type[Event], wanted: Mapping[str, frozenset[type]]) -> Route:
+    """A route whose second stage may want nothing of what it is for: then only the time of such events counts."""
+    other = route.otherwise
+    if other is None or kind in wanted.get(other.stage, ()):
+        return route
+    return structs.replace(route, otherwise=_nowhere(other))
 
 
 def in_time_with(plan: Topology, whole: Topology) -> Topology:

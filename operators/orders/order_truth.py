@@ -111,7 +111,10 @@ class OrderTruth(StatefulComponent[OrderState]):
             self._take_details(order, event)
             if self._opened:
                 tell(self._opened, OrderOpened(event.order_id, order, event), at)
-        self._move(event.order_id, order, None, self._machine.initial, event, at)
+        if verdict is Verdict.BACKWARDS:  # whatever a parcel of it may have missed
+            self._refuse(event.order_id, order, None, self._machine.initial, verdict, event, at)
+        else:
+            self._move(event.order_id, order, None, self._machine.initial, event, at)
         if order.merge_wanted and order.stage is not None:
             into, order.merge_wanted = order.merge_wanted, ""
             self._merge(event.order_id, order, into, event, at)

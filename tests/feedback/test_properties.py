@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.loader import load_settings
@@ -38,12 +38,16 @@ MINUTE = 60_000
 Counts = dict[str, dict[str, int]]
 Review = ReviewConfirmed | ReviewReleased
 
-# Three orders of one card, which is a burst, and what may then happen to them; two signs are a weak signal, three lock.
-HAPPENED = ("sign", "sign", "sign", "paid", "cancelled", "lost", "another", "confirmed", "released", "it", "not it")
-STEPS = st.tuples(
-    st.sampled_from(HAPPENED), st.integers(0, 2), st.sampled_from((0, 1, MINUTE, 60 * MINUTE, 1440 * MINUTE))
+# Three orders of one card, which is a burst; one of them has two signs, a weak signal, and then much may happen.
+HAPPENED = ("sign", "sign", "paid", "cancelled", "lost", "another", "confirmed", "released", "it", "not it")
+GAPS = (0, 0, 1, MINUTE, MINUTE, 60 * MINUTE)
+STEPS = st.tuples(st.sampled_from(HAPPENED), st.sampled_from((0, 0, 0, 1, 2)), st.sampled_from(GAPS))
+SIGNS = [("sign", 0, MINUTE)] * 2
+TROUBLE = st.builds(
+    lambda before, after: [*before, *SIGNS, *after],
+    st.lists(STEPS, max_size=3),
+    st.lists(STEPS, min_size=3, max_size=16),
 )
-TROUBLE = st.lists(STEPS, min_size=4, max_size=24)
 ANY_ALERT = "card_burst/?"
 
 
@@ -185,6 +189,8 @@ def test_feedback_counts_what_came_of_alerts(chosen: Logs) -> None:
 
 
 @given(TROUBLE, CHANCE)
+@example([*SIGNS, ("lost", 0, 0)], Random(0))  # in the moment of the alert
+@example([*SIGNS, ("cancelled", 0, MINUTE), ("lost", 0, MINUTE)], Random(0))  # quiet at first
 def test_feedback_counts_what_came_of_orders_in_trouble(steps: list[tuple[str, int, int]], chance: Random) -> None:
     assert_counted({"a": [(event, None) for event in naming(told(steps), chance)]})
 

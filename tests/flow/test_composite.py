@@ -271,6 +271,8 @@ def _comparable(step: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", CASES)
+@hypothesis.seed(0)
+@hypothesis.settings(database=None)
 @given(data=st.data())
 def test_the_flow_gives_the_alerts_that_the_events_ask_for(name: str, data: st.DataObject) -> None:
     drawn = data.draw(LOGS[name])

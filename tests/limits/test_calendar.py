@@ -47,6 +47,12 @@ def test_china_has_holidays_and_make_up_workdays(day: str, works: bool) -> None:
     assert calendar().works_on(date.fromisoformat(day)) is works
 
 
+def test_a_saturday_is_worked_where_only_sunday_is_the_weekend() -> None:
+    six_days = calendar(weekend=("sun",))
+    days = {"2026-06-06": True, "2026-06-07": False, "2026-05-09": True, "2026-06-20": False}  # the last: Dragon Boat
+    assert {day: six_days.works_on(date.fromisoformat(day)) for day in days} == days
+
+
 def test_dates_of_ones_own_go_before_holidays_and_work_before_off() -> None:
     own = calendar(off=("2026-03-02/2026-03-03",), work=("2026-03-03", "2026-02-17"))
     assert [own.works_on(date(2026, month, day)) for month, day in ((3, 2), (3, 3), (2, 17), (3, 4))] == [

@@ -77,6 +77,11 @@ def test_a_later_split_adds_its_new_parcels() -> None:
     assert stages(*lines) == {"A": "queued", "P": "queued", "Q": "queued", "R": "queued"}
 
 
+def test_an_order_that_was_cancelled_does_not_come_back_by_a_parcel_that_never_began() -> None:
+    lines = ["10:00 queued A/P", "10:01 cancelled", "10:02 moved A/Q stage=created", "10:03 created"]
+    assert stages(*lines)["A"] == "cancelled"
+
+
 def test_a_later_split_may_add_a_single_parcel() -> None:
     lines = ["10:00 created", "10:01 paid", "10:02 split parcels=P,Q", "10:03 queued", "10:04 split parcels=R"]
     assert stages(*lines) == {"A": "queued", "P": "queued", "Q": "queued", "R": "queued"}

@@ -150,7 +150,9 @@ def _works(calendar: CalendarSettings, day: date) -> bool:
     if str(day) in calendar.off:
         return False
     if calendar.holidays == "china" and day.year in {known.year for known in chinese_calendar.holidays}:
-        return bool(chinese_calendar.is_workday(day))
+        off, name = chinese_calendar.get_holiday_detail(day)
+        if name:  # a holiday, or a day on which one is made up for; every weekend is off, but has no name
+            return not off
     return f"{day:%a}".lower() not in calendar.weekend
 
 

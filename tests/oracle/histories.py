@@ -227,8 +227,7 @@ class _Fold:
                 promise_told=True,
             )
         )
-        if life.stage is None:
-            self._move(life, self._flow.initial, None, when)
+        self._move(life, self._flow.initial, None, when)
 
     def _changed(self, old: Details, fields: OrderFields, when: tuple[int, int]) -> Details:
         given_key = None if fields.address_key is UNSET else fields.address_key
