@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from config.loader import load_settings
 from dataflows.memory import MemorySnapshot
-from events.model import Address, AnyEvent, BehaviourSignal, OrderCreated, RulePublished
+from events.model import Address, AnyEvent, BehaviourSignal, LogisticsScan, OrderCreated, RulePublished
 from events.normal_form import risk_key
 from events.records import AlertRecord, DeadLetterRecord, Record
 from tests.flow.test_properties import assert_same, fed, portions
@@ -282,6 +282,34 @@ def test_the_flow_gives_the_alerts_that_the_events_ask_for(name: str, data: st.D
     found = Counter(_comparable(step) for step in steps(run(drawn, settings), end) if step.rule in mine)
     assert not wanted - found, "the events ask for steps that the flow does not give"
     assert not found - wanted, "the flow gives steps that the events do not ask for"
+
+
+def test_a_derived_signal_lets_an_order_be_judged_for_what_it_did_before_it_was_created() -> None:
+    of_order: dict[str, Any] = {"source": "oms", "order_id": "A"}
+    told: list[AnyEvent] = [
+        BehaviourSignal(id="1", time=BASE, signal="rating_threat", **of_order),
+        OrderCreated(id="2", time=BASE + 1, amount=400, **of_order),
+        LogisticsScan(id="3", time=BASE + 2, scan="exception", **of_order),
+    ]
+    drawn: dict[str, Log] = {"a": [(event, None) for event in told]}
+    (found,) = [step for step in run(drawn, NASTY) if isinstance(step, AlertRecord) and step.rule == "behaviour"]
+    assert (found.step, found.time) == ("opened", BASE + 2)
+    assert expected("nasty", drawn)[0] == Counter([_comparable(found)])
+
+
+def test_behaviour_of_a_customer_is_in_nobodys_way_where_only_composite_rules_listen() -> None:
+    """Without `resonance` nobody hands it on to the customer's orders; signals that name the order are heard."""
+    told: list[AnyEvent] = [
+        order("A", BASE, customer_id="C1"),
+        BehaviourSignal(id="1", source="web", time=BASE + 1, customer_id="C1", signal="rating_threat"),
+        BehaviourSignal(id="2", source="web", time=BASE + 2, order_id="A", signal="rating_threat"),
+    ]
+    detectors = msgspec.structs.replace(
+        NASTY.detectors, resonance=msgspec.structs.replace(NASTY.detectors.resonance, enabled=False)
+    )
+    records = run({"a": [(event, None) for event in told]}, msgspec.structs.replace(NASTY, detectors=detectors))
+    found = [step for step in records if isinstance(step, AlertRecord) and step.rule == "behaviour"]
+    assert [step.time for step in found] == [BASE + 2]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -14,6 +14,7 @@ from events.model import BehaviourSignal, OrderCreated, PaymentSucceeded, Review
 from tests.oracle.histories import Details, Histories, Life
 from tests.oracle.keys import Keys
 from tests.oracle.model import AppliedEvent, ExpectedStep
+from tests.oracle.signals import derived
 
 HOUR = 3_600_000
 
@@ -159,8 +160,13 @@ class _Line:
                 if life.details_at(position) is not None and not life.is_closed_at(position):
                     yield Moment(applied.time, event.order_id, position, "paid", life)
 
-    def _behaviour(self) -> Iterator[tuple[int, int, str, BehaviourSignal]]:
-        """Position, time, order and event of each signal; one that names only a customer is of all open orders."""
+    def _behaviour(self) -> Iterator[tuple[int, int, str, BehaviourSignal | None]]:
+        """Position, time, order and event of each signal; one that names only a customer is of all open orders.
+
+        A derived signal has no event: no rule here counts it, but it is a moment all the same.
+        """
+        for position, life in derived(self._events, self._histories, self._settings):
+            yield position, self._events[position].time, life.order_id, None
         for position, applied in enumerate(self._events):
             event = applied.event
             if isinstance(event, BehaviourSignal):
@@ -176,7 +182,7 @@ class _Line:
         since = max((end for end in ends if end <= life.details[0].time), default=-1)
         counts: dict[str, Any] = {"signals.rating_threat": 0, "signals.stock_drop": 0}
         for _, time, whose, event in self._signs:
-            if whose == life.order_id and max(since, 0) <= time <= until:
+            if event is not None and whose == life.order_id and max(since, 0) <= time <= until:
                 counts[f"signals.{event.signal}"] = counts.get(f"signals.{event.signal}", 0) + 1
                 if event.value is not None:
                     counts[f"values.{event.signal}"] = event.value

@@ -47,6 +47,16 @@ def signals(events: Sequence[AppliedEvent], histories: Histories, settings: Sett
                 yield Signal(life, (applied.time, phase, position), weight)
 
 
+def derived(events: Sequence[AppliedEvent], histories: Histories, settings: Settings) -> Iterator[tuple[int, Life]]:
+    """Position and order of the signals that composite rules hear of though nobody reported them."""
+    if settings.detectors.resonance.enabled:
+        reader = _Reader(histories, settings)
+        for position, applied in enumerate(events):
+            for _, life, name in reader.read(applied, position):
+                if name in ("address_changed", "courier_exception", "waybill_slow"):
+                    yield position, life
+
+
 class _Reader:
     """Facts of one event after the other, with what must be remembered to tell a signal from an ordinary fact."""
 
