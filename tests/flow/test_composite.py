@@ -271,6 +271,7 @@ def _comparable(step: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", CASES)
+# The same logs each time: in one log in some hundreds the two disagree about a late payment (`updated`), not settled.
 @hypothesis.seed(0)
 @hypothesis.settings(database=None)
 @given(data=st.data())
