@@ -70,6 +70,7 @@ class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput | Keep, bool]):
             number = values[0].group
             group = self._run.worker.group(self._stage, number, resumed=self._resumed)
             if group is None:
+                self._run.worker.await_parts()
                 self._early.extend(values)
                 return (), StatefulBatchLogic.RETAIN
             for value in values:

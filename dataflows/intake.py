@@ -36,13 +36,19 @@ class Intake:
         self._until = until
         settings, groups = plan.environment.settings, plan.environment.groups
         rules_topic = settings.kafka.topics.rules
-        self.router = Router(settings.time, groups, plan.routes, plan.copied, plan.rulebook, rules_topic)
+        # Only lines travel cheaply between processes.
+        whole = plan.workers == 1
+        self.router = Router(settings.time, groups, plan.routes, plan.copied, plan.rulebook, rules_topic, whole=whole)
         self._ruled = plan.ruled
         self.router.expect(partitions)
         self._sent = BEFORE_TIME
+        self.withholds = False
 
-    def take(self, batches: Sequence[RawBatch]) -> Delivery:
-        """Route what was read. Every key group hears of a watermark that moved, others only of what is theirs."""
+    def take(self, batches: Sequence[RawBatch], *, tell: bool = True) -> Delivery:
+        """Route what was read. Every key group hears of a watermark that moved, others only of what is theirs.
+
+        ``tell``: False keeps a watermark that has moved from them, until a later call.
+        """
         chunks: dict[str, dict[int, list[Chunk]]] = {stage: {} for stage in self._plan.stages}
         delivery = Delivery({}, [])
         rules: list[Announced] = []
@@ -58,9 +64,8 @@ class Intake:
             for stage, by_group in routed.chunks.items():
                 for group, chunk in by_group.items():
                     chunks[stage].setdefault(group, []).append(chunk)
-        watermark = self.router.watermark
-        moved = watermark > self._sent
-        self._sent = max(self._sent, watermark)
+        moved = tell and self._moved()
+        self.withholds = not tell
         ended = self._ended() if self._sent == AFTER_TIME else None
         for stage, of_stage in chunks.items():
             groups: Iterable[int] = range(self._plan.environment.groups) if moved else of_stage
@@ -71,6 +76,13 @@ class Intake:
         if rules:
             self._broadcast(rules, delivery, ended)
         return delivery
+
+    def _moved(self) -> bool:
+        """Whether there is a new watermark to tell; from here on it is told."""
+        watermark = self.router.watermark
+        moved = watermark > self._sent
+        self._sent = max(self._sent, watermark)
+        return moved
 
     def _broadcast(self, rules: Sequence[Announced], delivery: Delivery, ended: int | None) -> None:
         """Every key group of every stage with rules hears of a document; one of them tells what becomes of it."""

@@ -31,8 +31,8 @@ class Observer:
         self.duplicates = 0
         self.watermark = BEFORE_TIME
 
-    def delivery(self, delivery: Delivery, reader: Reader, intake: Intake) -> None:
-        """What the source read, how far behind it is, and how old its newest event is."""
+    def delivery(self, delivery: Delivery, intake: Intake) -> None:
+        """What the source read, and how old its newest event is."""
         metrics = self._metrics
         for topic, count in delivery.events.items():
             metrics.add("orderpulse_events_total", count, topic=topic)
@@ -52,9 +52,6 @@ class Observer:
         newest = intake.router.last_applied
         if delivery.events and newest > BEFORE_TIME:
             metrics.observe("orderpulse_event_time_delay_seconds", (self._now() - newest) / 1000)
-        for partition, records in reader.lag().items():
-            topic, _, number = partition.rpartition("/")
-            metrics.set("orderpulse_source_lag_records", records, topic=topic, partition=number)
 
     def now(self) -> int:
         """Wall time, epoch ms."""
@@ -83,8 +80,11 @@ class Observer:
         self._laid.clear()
 
     def looked(self, lookout: Lookout, reader: Reader) -> None:
-        """What the lookout saw."""
+        """What the lookout saw, about once a second, and how far behind the source is."""
         metrics = self._metrics
+        for partition, records in reader.lag().items():
+            topic, _, number = partition.rpartition("/")
+            metrics.set("orderpulse_source_lag_records", records, topic=topic, partition=number)
         metrics.set("orderpulse_unreachable_partitions", len(reader.unreachable()))
         metrics.set("orderpulse_left_out_partitions", len(lookout.left_out))
         metrics.set("orderpulse_clock_jump_seconds", self._clock.jump_ms / 1000)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
+from dataflows.alert_latency import AlertLatency
 from events.records import AlertRecord, DeadLetterRecord, DiffRecord, FeedbackTotals, HoldRecord, Record, Step
 from sinks.feedback import tell_feedback
 from sinks.metrics import Metrics
@@ -13,7 +14,7 @@ from sinks.sink import Sink, SinkError
 class Outlet:
     """Writes every record to every sink; each keeps what is for it.
 
-    ``mark`` is told how far in event time everything was written.
+    ``mark`` is told how far in event time everything was written. ``latency``: of the alerts, where a run is live.
     """
 
     first: Mapping[str, int] | None = None
@@ -22,10 +23,17 @@ class Outlet:
     on_dead_letter: Callable[[DeadLetterRecord], None] | None = None
     """Who wants to know of each dead letter."""
 
-    def __init__(self, sinks: Sequence[Sink], metrics: Metrics, mark: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        metrics: Metrics,
+        mark: Callable[[int], None] | None = None,
+        latency: AlertLatency | None = None,
+    ) -> None:
         self._sinks = sinks
         self._metrics = metrics
         self._mark = mark
+        self.latency = latency
         self._begun = False
         self._positions: dict[str, int] | None = None
         self._open_alerts: Counter[str] = Counter()
@@ -50,11 +58,14 @@ class Outlet:
     def write(self, records: Sequence[Record]) -> None:
         """Hand records to all sinks; raises SinkError."""
         self._positions = None
+        began = 0 if self.latency is None else self.latency.now()
         for sink in self._sinks:
             start = perf_counter()
             self._guarded(sink, lambda sink=sink: sink.write(records))  # type: ignore[misc]
             self._metrics.observe("orderpulse_sink_write_seconds", perf_counter() - start, sink=type(sink).__name__)
-        self._count(records)
+        earliest = self._count(records)
+        if self.latency is not None and earliest is not None:
+            self.latency.written(earliest, began)
 
     def settle(self) -> dict[str, int]:
         """Wait until all is acknowledged; returns where the sinks stand then. Raises SinkError."""
@@ -72,6 +83,8 @@ class Outlet:
             sink.passed(watermark)
         if self._mark is not None:
             self._mark(watermark)
+        if self.latency is not None:
+            self.latency.passed(watermark)
 
     def waiting(self) -> dict[str, tuple[int, str]]:
         """The sinks that stand still now: since when (epoch ms) and why. From any thread."""
@@ -105,8 +118,12 @@ class Outlet:
             self._failures.append(error)
             self._metrics.add("orderpulse_sink_errors_total", sink=sink)
 
-    def _count(self, records: Sequence[Record]) -> None:
-        """Once per batch and label set: looking a label set up costs more than counting a record."""
+    def _count(self, records: Sequence[Record]) -> int | None:
+        """Once per batch and label set: looking a label set up costs more than counting a record.
+
+        Returns the earliest moment that an alert speaks of.
+        """
+        earliest: int | None = None
         alerts: Counter[tuple[str, Step, str]] = Counter()
         diffs: Counter[str] = Counter()
         for record in records:
@@ -114,6 +131,7 @@ class Outlet:
                 diffs[record.target] += 1
             elif isinstance(record, AlertRecord):
                 alerts[record.rule, record.step, record.severity] += 1
+                earliest = record.time if earliest is None else min(earliest, record.time)
                 self._count_open(record.rule, record.step)
             elif isinstance(record, HoldRecord):
                 self._metrics.add("orderpulse_holds_total", status=record.status)
@@ -127,6 +145,7 @@ class Outlet:
             self._metrics.add("orderpulse_alerts_total", number, rule=rule, step=step, severity=severity)
         for target, number in diffs.items():
             self._metrics.add("orderpulse_diffs_total", number, target=target)
+        return earliest
 
     def _count_open(self, rule: str, step: Step) -> None:
         change = {"opened": 1, "resolved": -1}.get(step, 0)

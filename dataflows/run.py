@@ -14,6 +14,7 @@ from bytewax.run import cli_main
 from msgspec import Struct
 
 from config.settings import Settings
+from dataflows.alert_latency import AlertLatency
 from dataflows.child import kept_in_bounds, restarts, supervisor
 from dataflows.collector import patient_collector
 from dataflows.control import Control
@@ -45,6 +46,7 @@ KAFKA: Literal["kafka"] = "kafka"
 # Where the sinks stood before the first run on a store, by process.
 _FIRST: Final = "outputs-*.json"
 _FIRST_PAUSE: Final = 0.1
+_TELL_SECONDS: Final = 0.04  # between two watermarks of a run that follows topics as they grow
 _LONGEST_PAUSE: Final = 5.0
 LOGGER = logging.getLogger(__name__)
 
@@ -71,6 +73,11 @@ class RunPlan(Struct, frozen=True):
     def workers(self) -> int:
         """How many processes share the run."""
         return len(self.addresses) or 1
+
+
+def is_live(plan: RunPlan) -> bool:
+    """Whether wall time says something about the input: its records come as they are appended."""
+    return plan.inputs == KAFKA and not plan.bounded and plan.settings.time.arrival == "record"
 
 
 def wall_clock() -> int:
@@ -123,7 +130,7 @@ def execute(
         # Inputs are opened first: a mistyped path must not leave an empty output directory behind.
         source = _open_patiently(plan, clock, control)
         open_things.callback(source.close)
-        worker = Worker(topology_of(plan, source), plan.process_id or 0)
+        worker = Worker(topology_of(plan, source), plan.process_id or 0, plan.recovery)
         if worker.plan.rulebook is not None:
             observer.rules(worker.plan.rulebook.versions())
         going_on = False
@@ -252,7 +259,9 @@ def open_outlet(
             counts = {"events": observer.events, "late": observer.late, "duplicates": observer.duplicates}
             read_model.mark(watermark, wall_clock(), counts)
 
-    outlet = Outlet([*sinks, *extra_sinks], metrics, mark)
+    sinks += extra_sinks
+    latency = AlertLatency(metrics, observer.now, sinks) if is_live(plan) else None
+    outlet = Outlet(sinks, metrics, mark, latency)
     control.waiting = outlet.waiting
     if plan.recovery is not None:
         outlet.first = _first_positions(plan, outlet)
@@ -290,10 +299,19 @@ def _run(plan: RunPlan, run: Run, source: Input) -> None:
         run.observer.now,
         control.waiting,
         name=f"flow/{run.worker.index}" if plan.workers > 1 else "flow",
-        live=plan.inputs == KAFKA and not plan.bounded and plan.settings.time.arrival == "record",
+        live=is_live(plan),
     )
     run.outlet.on_dead_letter = lookout.dead_letter
-    reading = WorkerSource(source, run.worker, control, run.observer, lookout, until=plan.until)
+    reading = WorkerSource(
+        source,
+        run.worker,
+        control,
+        run.observer,
+        lookout,
+        until=plan.until,
+        tell_every=_TELL_SECONDS if plan.inputs == KAFKA and not plan.bounded else 0.0,
+        latency=run.outlet.latency,
+    )
     flow = build_flow(run, source, reading)
     try:
         with patient_collector():

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,6 +11,7 @@ import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
 
+from dataflows.alert_latency import AlertLatency
 from dataflows.control import Control
 from dataflows.intake import Delivery, Intake
 from dataflows.lookout import Lookout
@@ -49,6 +50,9 @@ class WorkerSource:
 
     The reader is asked for all of them at once; what it gives waits here until Bytewax asks the partition's own part.
     So a part is given out, and its place is stored, within one and the same epoch.
+
+    ``tell_every``: seconds that lie at least between two watermarks; each wakes every key group of every stage, though
+    few have anything to do.
     """
 
     def __init__(
@@ -60,8 +64,11 @@ class WorkerSource:
         lookout: Lookout,
         *,
         until: int | None = None,
+        tell_every: float = 0.0,
+        latency: AlertLatency | None = None,
     ) -> None:
         self._input = source
+        self._latency = latency
         self._lookout = lookout
         self._worker = worker
         self._control = control
@@ -75,6 +82,8 @@ class WorkerSource:
         self._mine = mine
         self._awake: datetime | None = None
         self._next_try = 0.0
+        self._tell_every = tell_every
+        self._next_telling = 0.0
         self._said_all = False
 
     def add(self, partition: str, place: bytes | None) -> None:
@@ -93,7 +102,10 @@ class WorkerSource:
         if self._control.stopping:
             raise StopIteration
         if self._reader is None:
-            if not self._worker.ready or time.monotonic() < self._next_try:
+            if not self._worker.ready:
+                self._worker.await_parts()
+                return ()
+            if time.monotonic() < self._next_try:
                 return ()
             try:
                 self._reader = self._open()
@@ -104,6 +116,8 @@ class WorkerSource:
                 self._control.starting = str(error)
                 self._next_try = time.monotonic() + _TRY_SECONDS
                 return ()
+        if self._latency is not None:
+            self._latency.look()
         waiting = self._waiting[partition]
         if not waiting:
             if self._reader.finished:
@@ -111,15 +125,33 @@ class WorkerSource:
             self._read(self._reader)
         batches = (waiting.popleft(),) if waiting else ()
         alerts = self._look(self._reader)
-        if not batches and not alerts:
+        tell = self._tells()
+        if not batches and not alerts and not (tell and self._intake.withholds):
             return ()
-        delivery = self._intake.take(batches)
+        return (self._delivery(batches, alerts, tell=tell),)
+
+    def _delivery(self, batches: Sequence[RawBatch], alerts: Iterable[Record], *, tell: bool) -> Delivery:
+        delivery = self._intake.take(batches, tell=tell)
         delivery.records.extend(alerts)
         for batch in batches:
             self._lookout.read(batch.partition, len(batch.lines))
+            if self._latency is not None:
+                self._latency.read(batch)
+        if tell:
+            self._told()
         self._lookout.rules_published(each.document.rule for each in delivery.rules)
-        self._observer.delivery(delivery, self._reader, self._intake)
-        return (delivery,)
+        self._observer.delivery(delivery, self._intake)
+        return delivery
+
+    def _tells(self) -> bool:
+        """Whether the stages are to hear now how far time is."""
+        return not self._tell_every or time.monotonic() >= self._next_telling
+
+    def _told(self) -> None:
+        if self._tell_every:
+            self._next_telling = time.monotonic() + self._tell_every
+        if self._latency is not None:
+            self._latency.told(self._intake.watermark)
 
     def _look(self, reader: Reader, *, now_for_sure: bool = False) -> list[Record]:
         alerts = self._lookout.look(reader, self._intake, now_for_sure=now_for_sure)

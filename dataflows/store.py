@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from dataflows.child import supervisor
 from dataflows.store_errors import ANEW, RESTORE, StoreError, of_system, require_room
-from dataflows.store_files import check_files, check_names, file_name, files_in, mark, progress
+from dataflows.store_files import Progress, check_files, check_names, file_name, files_in, mark, progress
 from dataflows.store_lock import StoreLock, held_by, hold
 
 MANIFEST: Final = "store.json"
@@ -46,7 +46,10 @@ class Manifest(Struct, frozen=True):
 
 
 class Kept(Struct, frozen=True):
-    """The manifest as a store keeps it. ``generation`` counts how often it was opened, ``run`` names the last one."""
+    """The manifest as a store keeps it. ``generation`` counts how often it was opened, ``run`` names the last one.
+
+    ``since``: partition -> the first run that read it; none for those of a store older than this field.
+    """
 
     format: int
     version: str
@@ -54,6 +57,7 @@ class Kept(Struct, frozen=True):
     generation: int
     run: str
     manifest: Manifest
+    since: dict[str, int] = {}
 
 
 class StoreState(Struct, frozen=True):
@@ -241,21 +245,34 @@ def _open(directory: Path, manifest: Manifest, files: int) -> bool:
     run = os.environ.get(RUN) or uuid.uuid4().hex
     if kept is None:
         _create(directory, files)
-        _keep(directory, manifest, files, 1, run)
+        since = dict.fromkeys(manifest.partitions, 0)
+        _keep(directory, Kept(FORMAT, version("orderpulse"), files, 1, run, manifest, since))
         return True
     paths = [directory / file_name(number) for number in range(kept.files)]
     is_first = kept.run != run  # of the processes of a supervisor
     if is_first:
         check_names(directory, kept.files)
         check_files(paths, kept.generation)
-    nothing_yet = progress(paths).epoch is None
-    partitions = manifest.partitions
+    reached = progress(paths)
+    nothing_yet = reached.epoch is None
+    since = dict.fromkeys(manifest.partitions, reached.runs)
     if not nothing_yet:
         _compare(directory, kept.manifest, manifest)
-        partitions = tuple(sorted({*kept.manifest.partitions, *partitions}))
+        since = {**dict.fromkeys(set(manifest.partitions) - set(kept.manifest.partitions), reached.runs), **kept.since}
+        _require_places(directory, reached, since)
+        partitions = tuple(sorted({*kept.manifest.partitions, *manifest.partitions}))
+        manifest = msgspec.structs.replace(manifest, partitions=partitions)
     generation = kept.generation + is_first
-    _keep(directory, msgspec.structs.replace(manifest, partitions=partitions), kept.files, generation, run)
+    _keep(directory, Kept(FORMAT, version("orderpulse"), kept.files, generation, run, manifest, since))
     return nothing_yet
+
+
+def _require_places(directory: Path, reached: Progress, since: Mapping[str, int]) -> None:
+    """What an epoch was committed of must be there: a file may have lost what was written last, without a trace."""
+    lost = sorted(name for name, run in since.items() if run <= reached.committed and name not in reached.places)
+    if lost:
+        named = lost[0] + (f" and {len(lost) - 1} more" if lost[1:] else "")
+        raise StoreError(f"does not know any more where the run stood in {named}", str(directory), RESTORE)
 
 
 def _create(directory: Path, files: int) -> None:
@@ -279,12 +296,11 @@ def _create(directory: Path, files: int) -> None:
     made.rmdir()
 
 
-def _keep(directory: Path, manifest: Manifest, files: int, generation: int, run: str) -> None:
+def _keep(directory: Path, kept: Kept) -> None:
     before = read_manifest(directory)
-    kept = Kept(FORMAT, version("orderpulse"), files, generation, run, manifest)
-    if before is not None and before.generation != generation:
+    if before is not None and before.generation != kept.generation:
         # Files first: a run that is killed in between leaves some that are one ahead, and none that is behind.
-        mark([directory / file_name(number) for number in range(files)], generation)
+        mark([directory / file_name(number) for number in range(kept.files)], kept.generation)
     if kept != before:
         _write(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(kept), indent=2))
 

@@ -15,15 +15,21 @@ from dataflows.store_errors import RESTORE, StoreError
 _NAME: Final = re.compile(r"part-(\d+)\.sqlite3")
 _HEADER: Final = b"SQLite format 3\x00"
 _BUSY_SECONDS: Final = 10.0
+_PLACES: Final = "SELECT DISTINCT state_key FROM snaps WHERE step_id = 'orderpulse.source'"
 
 
 class Progress(Struct, frozen=True):
-    """How far a store reaches. ``epoch``: the last committed one; ``written_at``: of the newest snapshot, epoch ms."""
+    """How far a store reaches. ``epoch``: the last committed one; ``written_at``: of the newest snapshot, epoch ms.
+
+    ``committed``: the last run that committed an epoch, -1 for none; ``places``: the partitions whose place it knows.
+    """
 
     epoch: int | None
     written_at: int | None
     runs: int
     workers: int | None
+    committed: int = -1
+    places: frozenset[str] = frozenset()
 
 
 def file_name(number: int) -> str:
@@ -85,12 +91,14 @@ def progress(paths: Sequence[Path]) -> Progress:
     executions: dict[int, tuple[int, int]] = {}
     frontiers: dict[tuple[int, int], int] = {}
     newest: list[str] = []
+    places: set[str] = set()
     for path in paths:
         with _opened(path, "ro") as store:
             for number, workers, resume in store.execute("SELECT ex_num, worker_count, resume_epoch FROM exs"):
                 executions[number] = workers, resume
             for number, worker, frontier in store.execute("SELECT ex_num, worker_index, worker_frontier FROM fronts"):
                 frontiers[number, worker] = frontier
+            places.update(name for (name,) in store.execute(_PLACES))
             # Rows are appended, so the last one is the newest; anything else would walk the whole table.
             newest += [at for (at,) in store.execute("SELECT created_at FROM snaps ORDER BY rowid DESC LIMIT 1")]
     if not executions:
@@ -98,9 +106,15 @@ def progress(paths: Sequence[Path]) -> Progress:
     last = max(executions)
     workers, resume = executions[last]
     reached = min(frontiers.get((last, worker), resume) for worker in range(workers))
+    committed = [
+        run
+        for run, (count, first) in executions.items()
+        if min(frontiers.get((run, worker), first) for worker in range(count)) > first
+    ]
     written_at = max(map(_epoch_ms, newest)) if newest else None
     # Before the first commit the frontier is epoch 1: nothing but the beginning of the input.
-    return Progress(reached - 1 if reached > 1 else None, written_at, last + 1, workers)
+    epoch = reached - 1 if reached > 1 else None
+    return Progress(epoch, written_at, last + 1, workers, max(committed, default=-1), frozenset(places))
 
 
 def _check_header(path: Path) -> None:

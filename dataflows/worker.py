@@ -1,23 +1,32 @@
 """What one process holds of a run: its key groups, and what a recovery store gave it of them."""
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from dataflows.keeping import FIRST_LEVEL, Changed, GroupKeeper, Pieces, least, number_of, read_head
 from dataflows.placement import groups_of
+from dataflows.store_errors import RESTORE, StoreError
 from operators.heart.key_group import KeyGroup
 from operators.heart.snapshots import SnapshotError
 from operators.topology import Topology
 
+_PATIENCE: Final = 30.0  # seconds without another part of the store, of which the first come within a second
+
 
 class Worker:
-    """One of ``plan.workers`` processes, the ``index``-th.
+    """One of ``plan.workers`` processes, the ``index``-th; ``store``: the directory of its recovery store.
 
-    Bytewax hands the parts of stored state over one by one; a group begins once all of its parts are there.
+    Bytewax hands the parts of stored state over one by one, and does not say which is the last; a group begins once all
+    of its parts are there.
     """
 
-    def __init__(self, plan: Topology, index: int = 0) -> None:
+    def __init__(self, plan: Topology, index: int = 0, store: Path | None = None) -> None:
         self.plan = plan
         self.index = index
+        self._store = store
+        self._came = time.monotonic()
         self.numbers = groups_of(index, plan.workers, plan.environment.groups)
         self._keepers: dict[int, GroupKeeper] = {}
         self._pieces: dict[int, Pieces] = {}
@@ -25,12 +34,14 @@ class Worker:
 
     def add_head(self, data: bytes) -> int:
         """A stored head has come; returns its group. Raises SnapshotError."""
+        self._came = time.monotonic()
         head = read_head(data)
         self._of(head.number).head = head
         return head.number
 
     def add_part(self, place: int, data: bytes) -> int:
         """Another stored part has come; returns its group."""
+        self._came = time.monotonic()
         number = number_of(data)
         self._of(number).add(place, data)
         return number
@@ -75,6 +86,16 @@ class Worker:
     def ready(self) -> bool:
         """Whether nothing that was stored is still on its way."""
         return all(pieces.complete for pieces in self._pieces.values())
+
+    def await_parts(self) -> None:
+        """To be called while something stored is awaited; raises StoreError when nothing has come for so long that
+        nothing will: a file has lost what was written last, which SQLite does not notice, nor does Bytewax.
+        """
+        if time.monotonic() - self._came < _PATIENCE:
+            return
+        lacking = sorted(number for number, pieces in self._pieces.items() if not pieces.complete)
+        which = f"key group {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "") if lacking else ""
+        raise StoreError(f"parts of the state are missing ({which or 'heads'})", str(self._store), RESTORE)
 
     def outputs(self) -> dict[str, int] | None:
         """Where the sinks stood at the snapshot that this process goes on from; None when there is none."""

@@ -148,6 +148,11 @@ class KafkaSink(Sink):
         for earlier in self._earlier.values():
             earlier.passed(watermark_ms)
 
+    def progress(self) -> tuple[int, int]:
+        """Records produced, and those among them that no longer wait in the client's queue."""
+        self._producer.poll(0)  # the client's own messages stand in that queue too
+        return self._produced, max(0, self._produced - len(self._producer))
+
     @property
     def waiting(self) -> Waiting | None:
         """Set when nothing was acknowledged for 2 s, or the broker does not answer a question."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 Kind = Literal["counter", "gauge", "histogram"]
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class MetricDefinition:
 
 
 _SECONDS_OF_DELAY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400)
+_SECONDS_OF_LATENCY = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
 _SECONDS_OF_A_WRITE = (0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 METRICS: Final = (
@@ -110,6 +112,19 @@ METRICS: Final = (
         ("sink",),
         _SECONDS_OF_A_WRITE,
     ),
+    MetricDefinition(
+        "orderpulse_alert_latency_seconds",
+        "histogram",
+        "From the append of the record that let time pass an alert's moment until the sinks acknowledged the alert.",
+        buckets=_SECONDS_OF_LATENCY,
+    ),
+    MetricDefinition(
+        "orderpulse_alert_latency_part_seconds",
+        "histogram",
+        "The same by part: read, stages, sinks; and before it, time: from the alert's moment to that append.",
+        ("part",),
+        _SECONDS_OF_LATENCY,
+    ),
     MetricDefinition("orderpulse_sink_errors_total", "counter", "Errors that a sink raised.", ("sink",)),
     MetricDefinition(
         "orderpulse_waiting_seconds",
@@ -190,6 +205,24 @@ METRICS: Final = (
 )
 
 
+class _Family(Generic[M]):
+    """Metrics of one kind by name, and what the library has for each set of their labels, which it is slow to find."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, M] = {}
+        self._found: dict[tuple[str, tuple[tuple[str, str], ...]], M] = {}
+
+    def of(self, name: str, labels: dict[str, str]) -> M:
+        """The metric itself, or its part with these labels."""
+        if not labels:
+            return self.metrics[name]
+        key = name, tuple(labels.items())
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self.metrics[name].labels(**labels)
+        return found
+
+
 class Metrics:
     """The metrics of one run, in a registry of their own. The methods are safe to call from any thread.
 
@@ -199,27 +232,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._counters = _Family[Counter]()
+        self._gauges = _Family[Gauge]()
+        self._histograms = _Family[Histogram]()
         self._refresh: list[Callable[[Metrics], None]] = []
         for metric in METRICS:
             self._register(metric)
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Let a counter grow."""
-        counter = self._counters[name]
-        (counter.labels(**labels) if labels else counter).inc(amount)
+        self._counters.of(name, labels).inc(amount)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Give a gauge its value."""
-        gauge = self._gauges[name]
-        (gauge.labels(**labels) if labels else gauge).set(value)
+        self._gauges.of(name, labels).set(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one value to a histogram."""
-        histogram = self._histograms[name]
-        (histogram.labels(**labels) if labels else histogram).observe(value)
+        self._histograms.of(name, labels).observe(value)
 
     def refresh_with(self, refresh: Callable[["Metrics"], None]) -> None:
         """Call this before each ``render``, in its thread: for values that change while the flow stands still."""
@@ -234,11 +264,15 @@ class Metrics:
     def _register(self, metric: MetricDefinition) -> None:
         match metric.kind:
             case "counter":
-                self._counters[metric.name] = Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+                self._counters.metrics[metric.name] = Counter(
+                    metric.name, metric.help, metric.labels, registry=self._registry
+                )
             case "gauge":
-                self._gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+                self._gauges.metrics[metric.name] = Gauge(
+                    metric.name, metric.help, metric.labels, registry=self._registry
+                )
             case "histogram":
-                self._histograms[metric.name] = Histogram(
+                self._histograms.metrics[metric.name] = Histogram(
                     metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry
                 )
 

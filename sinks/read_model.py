@@ -1,5 +1,6 @@
 """The read model: what dashboards, the console and the shipping gate ask, in Redis. docs/redis.md has its keys."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from sinks.read_model_calls import Call, call_for_mark, call_for_sweep, calls_fo
 from sinks.sink import Sink, SinkError, Waiting
 
 _SOCKET_SECONDS = 5.0
+_FIRST_PAUSES = (0.1, 0.3, 0.9)  # seconds
 
 # What passes, or is put right at the server: a restart, a network that is down, a server that forgot its scripts.
 _PASSING = (redis.ConnectionError, redis.TimeoutError, NoScriptError)
@@ -79,7 +81,7 @@ class ReadModelSink(Sink):
                 retry=Retry(NoBackoff(), 0),  # calls are tried again here, with pauses that grow
             )
             if not patient:
-                self._load_scripts()
+                self._first_call()
         except (RedisError, ValueError) as error:
             raise self._failure(error) from error
         self._patience = Patience(self._name, give_up)
@@ -132,6 +134,19 @@ class ReadModelSink(Sink):
                 items = msgspec.msgpack.encode(call.items)
                 pipeline.evalsha(self._sha[call.script], 0, *self._constants, items)
             pipeline.execute()
+
+    def _first_call(self) -> None:
+        """A connection that breaks once is no mistake of the settings: only what fails again and again is refused."""
+        for pause in _FIRST_PAUSES:
+            try:
+                self._load_scripts()
+            except RedisError as error:
+                if not _passes(error):
+                    raise
+                time.sleep(pause)
+            else:
+                return
+        self._load_scripts()
 
     def _load_scripts(self) -> None:
         self._sha = {text: _text(self._client.script_load(text)) for text in scripts.ALL}

@@ -55,6 +55,13 @@ class Sink(Protocol):
         """
         return
 
+    def progress(self) -> tuple[int, int]:
+        """How many records were written to it so far, and how many of them are acknowledged, as far as is known by now.
+
+        A sink whose ``write`` returns only then has nothing to count.
+        """
+        return 0, 0
+
     @property
     def waiting(self) -> Waiting | None:
         """What it waits for at this moment, or None. Safe to ask from any thread."""

@@ -80,9 +80,10 @@ class LimitDetector(StatefulComponent[Watches]):
     def _start(self, order_id: str, slot: str | None, clock: Clock) -> None:
         """Run a clock; a watch that the unit had before must have been ended."""
         terms = self._adaptation.terms(clock.subject, clock.base, clock.entered, clock.since)
+        limit = clock.base.limit if self._promises else 0
         watch = Watch(
             clock.subject, terms.since, terms.deadline, terms.reminder, clock.event_id, clock.known_from,
-            version=self._version, limit=clock.base.limit if self._promises else 0, parts=terms.parts,
+            "", 0, self._version, limit, terms.parts,
         )  # fmt: skip
         watches = self.states.get(order_id)
         if watches is None:

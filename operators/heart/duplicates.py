@@ -43,14 +43,17 @@ class Duplicates:
             self.forget(ids, at)
         digest = xxh3_64_digest(event_id.encode(), self._seeds[source])
         current = ids.current
-        if (digest in current or digest in ids.previous) and (_among(digest, current) or _among(digest, ids.previous)):
-            return True
         if isinstance(current, set):
+            if digest in current or _among(digest, ids.previous):
+                return True
             current.add(digest)
-        elif len(current) < _FEW_BYTES:
-            ids.current = current + digest
-        else:
-            ids.current = {digest, *_split(current)}
+            return False
+        # ``find`` and not ``in``, which first tries whether the digest is a number.
+        if current.find(digest) >= 0 and _among(digest, current):
+            return True
+        if ids.previous and _among(digest, ids.previous):
+            return True
+        ids.current = current + digest if len(current) < _FEW_BYTES else {digest, *_split(current)}
         return False
 
     def forget_at(self, ids: Ids) -> int:
@@ -77,11 +80,11 @@ def _among(digest: bytes, known: Digests) -> bool:
     if isinstance(known, set):
         return digest in known
     found = known.find(digest)
-    while found % _DIGEST_BYTES > 0:  # across two digests; -1 % 8 is 7
-        if found < 0:
-            return False
-        found = known.find(digest, found + 1)
-    return True
+    while found >= 0:
+        if found % _DIGEST_BYTES == 0:
+            return True
+        found = known.find(digest, found + 1)  # that was across two digests
+    return False
 
 
 def _split(digests: bytes) -> list[bytes]:

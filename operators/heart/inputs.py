@@ -5,23 +5,26 @@ from collections.abc import Sequence
 from msgspec import Struct, field
 
 from events.batch import Headers
+from events.model import Event
 from events.records import Record
 from operators.heart.messages import Note
 from operators.rules.documents import Announced
 
 
 class Chunk(Struct, gc=False):
-    """Raw records of one partition for one key group; decoded there.
+    """Records of one partition for one key group: either raw ``lines``, to be decoded there, or ``events``.
 
-    ``late`` maps the index of a late record to the event time at which it is applied.
+    ``late`` maps the index of a late record to the event time at which it is applied. ``arrivals`` is empty where
+    arrivals do not count; ``headers`` holds those of the few records that have any, by index.
     """
 
     partition: str
     topic: str
-    lines: list[bytes]
-    positions: list[int]
+    lines: list[bytes] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     late: dict[int, int] | None = None
-    arrivals: dict[int, int] | None = None
+    arrivals: list[int] = field(default_factory=list)
     headers: dict[int, Headers] | None = None
 
 

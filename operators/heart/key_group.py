@@ -128,14 +128,16 @@ class KeyGroup:
         return output
 
     def _decode(self, chunk: Chunk) -> None:
-        lines = chunk.lines
-        try:
-            events = _EVENTS.decode_lines(b"\n".join(lines))
-        except UNREADABLE:
-            events = []
-        if len(events) != len(lines):
-            self._decode_one_by_one(chunk)
-        elif chunk.late is None:
+        events: Sequence[Event] = chunk.events
+        if not events:
+            try:
+                events = _EVENTS.decode_lines(b"\n".join(chunk.lines))
+            except UNREADABLE:
+                events = ()
+            if len(events) != len(chunk.lines):
+                self._decode_one_by_one(chunk)
+                return
+        if chunk.late is None:
             self._buffer.extend(events)
         else:
             late = chunk.late
@@ -152,7 +154,7 @@ class KeyGroup:
             except UNREADABLE as error:
                 if self._copies:
                     continue
-                arrival = (chunk.arrivals or {}).get(index)
+                arrival = chunk.arrivals[index] if chunk.arrivals else None
                 headers = (chunk.headers or {}).get(index, ())
                 position = chunk.positions[index]
                 self._output.records.append(
@@ -197,7 +199,7 @@ class KeyGroup:
         if rules:
             self._output.rule_versions = self._rules.versions()
 
-    def _walk(self, ready: list[Any], watermark: int) -> None:
+    def _walk(self, ready: list[Any], watermark: int) -> None:  # noqa: C901, PLR0912 - the hot loop
         """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
         self._cells.reach(watermark + 1)
         heap, notes, events = self._timers.heap, self._notes, self._events
@@ -209,10 +211,13 @@ class KeyGroup:
             at = entry.time
             while heap and heap[0][0] <= at:
                 self._fire()
-            handlers = notes.get(type(entry))
-            if handlers is None:
-                event = entry.event if type(entry) is Late else entry
-                key_of, handlers = events[type(event)]
+            subscribed = events.get(type(entry))
+            event = entry
+            if subscribed is None and type(entry) is Late:
+                event = entry.event
+                subscribed = events[type(event)]
+            if subscribed is not None:
+                key_of, handlers = subscribed
                 key = key_of(event)
                 cell = live.get(key)
                 if cell is None or cell.clean:
@@ -225,13 +230,13 @@ class KeyGroup:
                     self._cells.arm(len(self._stateful), key, self._duplicates.forget_at(cell.ids))
                 if event is not entry:
                     self._say_late(event, at)
-                    entry = event  # noqa: PLW2901  # what the handlers hear is the event itself
             else:
+                handlers = notes[type(entry)]
                 cell = live.get(entry.key)
                 if cell is None or cell.clean:
                     touch(entry.key)
             for handler in handlers:
-                handler(entry, at)
+                handler(event, at)  # of a late record the event itself
         while heap and heap[0][0] <= watermark + 1:
             self._fire()
         self._output.counts.applied += 0 if self._copies else applied
@@ -249,17 +254,13 @@ class KeyGroup:
             return
         dues = cell.dues
         for slot, asked in enumerate(dues):
-            if 0 < asked <= due:
+            if asked and asked <= due:
                 dues[slot] = 0
                 if slot < len(self._stateful):
                     self._stateful[slot].on_timer(key, due)
                 else:
                     self._forget_ids(key, cell, due)
-        following = 0
-        for asked in dues:
-            if asked and (not following or asked < following):
-                following = asked
-        cell.wake = following
+        cell.wake = following = min(filter(None, dues), default=0)
         if following:
             self._timers.schedule(following, key)
 

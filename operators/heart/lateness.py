@@ -25,12 +25,14 @@ class PartitionClock:
     ``bound`` is the earliest event time that a record of this partition may still be applied at, given what the log
     holds so far; every record to come is applied at ``bound`` or later, so the watermark stands one millisecond
     before it. Lateness is a property of the log: it does not depend on when or how fast the log is read.
+    ``behind``, ``gap`` and ``ahead`` (ms) are how far a record may be behind the largest event time, behind its
+    arrival, and ahead of its arrival.
     """
 
     def __init__(self, settings: TimeSettings) -> None:
-        self._out_of_orderness = int(settings.out_of_orderness)
-        self._idle_delay = int(settings.idle_delay)
-        self._future_tolerance = int(settings.future_tolerance)
+        self.behind = int(settings.out_of_orderness)
+        self.gap = int(settings.idle_delay)
+        self.ahead = int(settings.future_tolerance)
         self._max_advance = int(settings.max_advance)
         self._earliest, self._latest = int(settings.earliest), int(settings.latest)
         self.forced = 0
@@ -46,9 +48,9 @@ class PartitionClock:
         record does not move the clock.
         """
         largest = self.largest
-        bound = largest - self._out_of_orderness
-        if arrival is not None and arrival - self._idle_delay > bound:
-            bound = arrival - self._idle_delay
+        bound = largest - self.behind
+        if arrival is not None and arrival - self.gap > bound:
+            bound = arrival - self.gap
         if bound < self.idle_until:
             bound = self.idle_until
             self.forced += time < bound
@@ -62,14 +64,24 @@ class PartitionClock:
             self.last_applied = max(self.last_applied, bound)
         return bound
 
+    def ceiling(self, *, arrives: bool) -> int:
+        """The latest event time of which ``judge`` says nothing but that it is the largest now; for those above it.
+
+        ``arrives``: if its arrival is known, and neither ``gap`` behind it nor ``ahead`` of it.
+        """
+        if self.largest < self.idle_until or self.largest == BEFORE_TIME:
+            return BEFORE_TIME
+        farthest = AFTER_TIME if arrives else self.largest + self._max_advance
+        return min(farthest, self._latest - 1)
+
     def place(self, time: int, arrival: int | None) -> int | None:
         """The same for a record that time does not go by, such as a rule document: the clock stays where it is.
 
         So a document published today does not drag the end of last week's events along.
         """
-        bound = max(self.largest - self._out_of_orderness, self.idle_until)
+        bound = max(self.largest - self.behind, self.idle_until)
         if arrival is not None:
-            bound = max(bound, arrival - self._idle_delay)
+            bound = max(bound, arrival - self.gap)
         if not self._earliest <= time < self._latest or time > self._farthest(arrival):
             return None
         self.forced += time < self.idle_until
@@ -77,19 +89,19 @@ class PartitionClock:
 
     def _farthest(self, arrival: int | None) -> int:
         if arrival is not None:
-            return arrival + self._future_tolerance
+            return arrival + self.ahead
         return AFTER_TIME if self.largest == BEFORE_TIME else self.largest + self._max_advance
 
     def idle(self, end_confirmed_at: int) -> None:
         """The log held nothing more at that wall time: time goes on without events."""
-        self.idle_until = max(self.idle_until, end_confirmed_at - self._idle_delay)
+        self.idle_until = max(self.idle_until, end_confirmed_at - self.gap)
 
     @property
     def watermark(self) -> int:
         """Every record still to come is applied later than this."""
         if self.finished:
             return AFTER_TIME
-        return max(self.largest - self._out_of_orderness, self.idle_until) - 1
+        return max(self.largest - self.behind, self.idle_until) - 1
 
     def snapshot(self) -> ClockSnapshot:
         """Where the clock stands."""

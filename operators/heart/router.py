@@ -1,6 +1,9 @@
 """From raw batches to key groups: reads just enough of a record to know when it happened and who it is for."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Literal
 from zlib import crc32
@@ -11,15 +14,15 @@ from msgspec import Struct, field
 from config.settings import TimeSettings
 from config.units import Duration
 from events.batch import RawBatch
-from events.model import EVENT_TYPES, UNREADABLE, Event, EventId, Key, RulePublished, SourceName, type_name
+from events.model import EVENT_TYPES, UNREADABLE, Event, RulePublished, type_name
 from events.records import DeadLetterRecord
 from operators.heart.dead_letters import dead_letter
+from operators.heart.headers import CopyHeader, Header, HeaderReader, Headers, Kind
 from operators.heart.inputs import Chunk
 from operators.heart.lateness import BEFORE_TIME, ClockSnapshot, PartitionClock
 from operators.rules.documents import Announced
 from operators.rules.rulebook import Rulebook
 
-MAX_RECORD = 1 << 20
 KNOWN_TYPES = frozenset(type_name(kind) for kind in EVENT_TYPES)
 _RULE: Final = type_name(RulePublished)
 _RULES: Final = msgspec.json.Decoder(RulePublished)
@@ -27,27 +30,7 @@ NOWHERE: Final = ""
 """The stage of events that nobody wants, but whose times count all the same."""
 By = Literal["order", "customer", "order_entity", "entity", "job"]
 KeyOf = Callable[[Any], str]
-
-
-class Header(Struct, gc=False):
-    """The fields of an event that decide where it goes and when it counts."""
-
-    type: str
-    id: EventId
-    source: SourceName
-    time: int
-    order_id: Key | None = None
-    customer_id: Key | None = None
-    entity_type: str | None = None
-    entity_id: str | None = None
-    job: Any = None  # of any type: other events may have a field of that name
-
-
-class CopyHeader(Header, gc=False):
-    """A header with what copies are placed by. Whether these are texts is for whoever decodes the record to say."""
-
-    phone: Any = None
-    fallback_id: Any = None
+_Placed = defaultdict[str, defaultdict[int, list[int]]]  # stage -> key group -> indexes of its records
 
 
 class Copied(Struct, frozen=True):
@@ -92,7 +75,8 @@ class Router:
     ``routes`` maps an event type to its route; a known type without one is wanted by nobody and is left out. Events
     that are ``copied`` go to a second stage as well. Rule documents are judged by the ``rulebook``; without one nobody
     wants them. Time does not go by them, and their own topic, ``rules_topic``, is silent for days: its partitions are
-    believed to be silent sooner than others, so that they do not hold time back.
+    believed to be silent sooner than others, so that they do not hold time back. ``whole``: key groups get events, not
+    lines, wherever a whole batch can be read.
     """
 
     def __init__(
@@ -103,6 +87,8 @@ class Router:
         copied: Copied | None = None,
         rulebook: Rulebook | None = None,
         rules_topic: str = "",
+        *,
+        whole: bool = False,
     ) -> None:
         self._settings = settings
         self._quiet = msgspec.structs.replace(settings, idle_delay=Duration(settings.out_of_orderness // 2))
@@ -113,9 +99,14 @@ class Router:
         self._routes = routes
         # Most events go by their order id, and of the others most by their customer's: for them the type alone says
         # the stages.
-        self._usual = {name: _usual(route) for name, route in routes.items() if route.by == "order"}
+        usual = {name: route for name, route in routes.items() if route.by == "order"}
+        self._by_order = _by_kind({name: route.stage for name, route in usual.items()})
+        others = {name: route.otherwise for name, route in usual.items()}
+        self._by_customer = _by_kind(
+            {name: other.stage for name, other in others.items() if other is not None and other.by == "customer"}
+        )
         self._copied = copied
-        self._decoder: msgspec.json.Decoder[Header] = msgspec.json.Decoder(Header if copied is None else CopyHeader)
+        self._reader = HeaderReader(Header if copied is None else CopyHeader, whole=whole and copied is None)
         self._arrival_counts = settings.arrival == "record"
         self.clocks: dict[str, PartitionClock] = {}
         self._left_out: frozenset[str] = frozenset()
@@ -182,84 +173,85 @@ class Router:
         elif self._is_of_rules(partition):
             self._silent_rules |= {partition}
 
-    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: C901, PLR0912, PLR0915
-        """The hot loop: one pass over the headers of a batch, where each call counts.
+    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: PLR0915 - the hot loop
+        """The hot loop: one pass over the headers of a batch, where each step counts.
 
         What is refused does not move the clock.
         """
-        groups, judge = self._groups, clock.judge
-        usual, chunks = self._usual, routed.chunks
-        arrivals = batch.arrivals if self._arrival_counts else None
-        envelopes = arrivals is not None or batch.headers is not None
-        copied = None if self._copied is None else self._copied.type
-        arrival = None
-        lines, positions = batch.lines, batch.positions
-        for index, header in enumerate(self._headers(batch, routed)):
-            if header is None:
-                continue
-            stages = usual.get(header.type)
-            key = header.order_id
-            if stages is None or key is None:
-                if stages is None or stages[1] is None or header.customer_id is None:
-                    stage, key = self._unusual(batch, index, header, routed)
-                    if stage is None:
-                        continue
+        groups, by_order, by_customer = self._groups, self._by_order, self._by_customer
+        arrivals, arrival = batch.arrivals if self._arrival_counts else None, None
+        behind, gap, ahead, quiet = clock.behind, clock.gap, clock.ahead, clock.idle_until
+        largest, ceiling = clock.largest, clock.ceiling(arrives=arrivals is not None)
+        read = self._reader.read(batch.lines, partial(self._refuse, batch, routed))
+        placed: _Placed = defaultdict(_by_group)
+        late: dict[int, int] = {}
+        for index, (kind, header) in enumerate(zip(read.kinds, read.headers, strict=True)):
+            stage = by_order.get(kind)
+            key = None if stage is None else header.order_id
+            if stage is None or key is None:
+                other = None if stage is None else by_customer.get(kind)
+                if other is not None and header.customer_id is not None:
+                    stage, key = other, f"customer:{header.customer_id}"
                 else:
-                    stage, key = stages[1], f"customer:{header.customer_id}"
-            else:
-                stage = stages[0]
+                    clock.largest = largest
+                    found = self._unusual(batch, index, kind, header, routed)
+                    quiet, ceiling = clock.idle_until, clock.ceiling(arrives=arrivals is not None)
+                    if found is None:
+                        continue
+                    stage, key = found
             time = header.time
             if arrivals is not None:
                 arrival = arrivals[index]
-            bound = judge(time, arrival)
-            if bound is None:
-                self._refuse_time(batch, index, time, arrival, routed)
-                continue
-            of_stage = chunks.get(stage)
-            if of_stage is None:
-                of_stage = chunks[stage] = {}
-            group = crc32(key.encode()) % groups
-            chunk = of_stage.get(group)
-            if chunk is None:
-                chunk = of_stage[group] = Chunk(batch.partition, batch.topic, [], [])
-            if time < bound:
-                routed.late += 1
-                chunk.late = chunk.late or {}
-                chunk.late[len(chunk.lines)] = bound
-            if envelopes:
-                _keep_envelope(chunk, batch, index, arrival)
-            chunk.lines.append(lines[index])
-            chunk.positions.append(positions[index])
-            if copied is not None and header.type == copied:
-                self._copy(batch, index, header, bound, routed)
+            # Of nearly all records the clock would say one of two things: the latest so far, or in time all the same.
+            if largest < time <= ceiling and (arrival is None or arrival - gap <= time <= arrival + ahead):
+                largest = time
+            elif (
+                not quiet <= time <= largest
+                or time < largest - behind
+                or (arrival is not None and not arrival - gap <= time <= arrival + ahead)
+            ):
+                clock.largest = largest
+                bound = clock.judge(time, arrival)
+                if bound is None:
+                    self._refuse_time(batch, index, time, arrival, routed)
+                    continue
+                if time < bound:
+                    late[index] = bound
+                largest, ceiling = clock.largest, clock.ceiling(arrives=arrivals is not None)
+            placed[stage][crc32(key.encode()) % groups].append(index)
+        clock.largest = largest
+        routed.late += len(late)
+        if self._copied is not None:
+            self._copy(self._copied, read, placed)
+        placed.pop(NOWHERE, None)
+        positions = () if read.whole else list(batch.positions)
+        for stage, by_group in placed.items():
+            routed.chunks[stage] = {
+                group: _chunk(batch, indexes, read, positions, arrivals, late) for group, indexes in by_group.items()
+            }
 
-    def _copy(self, batch: RawBatch, index: int, header: Header, bound: int, routed: Routed) -> None:
-        """The same record for the second stage, at the same time. What is wrong with it the first stage says."""
-        assert self._copied is not None
-        key = self._copied.key_of(header)
-        if not key:
-            return
-        of_stage = routed.chunks.setdefault(self._copied.stage, {})
-        chunk = of_stage.setdefault(key_group(key, self._groups), Chunk(batch.partition, batch.topic, [], []))
-        if header.time < bound:
-            chunk.late = chunk.late or {}
-            chunk.late[len(chunk.lines)] = bound
-        chunk.lines.append(batch.lines[index])
-        chunk.positions.append(batch.positions[index])
+    def _copy(self, copied: Copied, read: Headers, placed: _Placed) -> None:
+        """The same records for the second stage, at the same time. What is wrong with them the first stage says."""
+        for index in sorted(chain.from_iterable(placed[self._by_order[copied.type]].values())):
+            if _name(read.kinds[index]) == copied.type and (key := copied.key_of(read.headers[index])):
+                placed[copied.stage][key_group(key, self._groups)].append(index)
 
-    def _unusual(self, batch: RawBatch, index: int, header: Header, routed: Routed) -> tuple[str | None, str]:
-        """Stage and key of an event that does not go by its order id; no stage if it is not wanted or refused."""
-        route = self._routes.get(header.type)
+    def _unusual(self, batch: RawBatch, index: int, kind: Kind, header: Any, routed: Routed) -> tuple[str, str] | None:
+        """Stage and key of an event that does not go by its order id; None if it is not wanted or refused."""
+        if kind is None:
+            return None
+        name = _name(kind)
+        route = self._routes.get(name)
         if route is None:
-            if header.type == _RULE and self._rulebook is not None:
+            if name == _RULE and self._rulebook is not None:
                 self._announce(batch, index, self._rulebook, routed)
-            elif header.type not in KNOWN_TYPES:
-                self._refuse(batch, index, "unknown_type", f"type {header.type!r} is not known", routed)
-            return None, ""
+            elif name not in KNOWN_TYPES:
+                self._refuse(batch, routed, index, "unknown_type", f"type {name!r} is not known")
+            return None
         key, route = _key_of(header, route)
         if key is None:
-            self._refuse(batch, index, "names_no_entity", f"{header.type} names nobody", routed)
-            return None, ""
+            self._refuse(batch, routed, index, "names_no_entity", f"{name} names nobody")
+            return None
         return route.stage, key
 
     def _announce(self, batch: RawBatch, index: int, rulebook: Rulebook, routed: Routed) -> None:
@@ -268,11 +260,11 @@ class Router:
         try:
             document = _RULES.decode(line)
         except UNREADABLE as error:
-            self._refuse(batch, index, "invalid_rule", str(error), routed)
+            self._refuse(batch, routed, index, "invalid_rule", str(error))
             return
         if problems := rulebook.problems(document):
             what = "; ".join(map(str, problems))
-            self._refuse(batch, index, "invalid_rule", f"{document.rule}, version {document.version}: {what}", routed)
+            self._refuse(batch, routed, index, "invalid_rule", f"{document.rule}, version {document.version}: {what}")
             return
         arrival = batch.arrivals[index] if batch.arrivals is not None and self._arrival_counts else None
         bound = self._place(batch.partition, document.time, arrival)
@@ -295,42 +287,16 @@ class Router:
             self._silent_rules -= {partition}
         return clock.place(time, arrival)
 
-    def _headers(self, batch: RawBatch, routed: Routed) -> Sequence[Header | None]:
-        """Headers of all records; None where a record has none and went to the dead letters."""
-        lines = batch.lines
-        joined = b"\n".join(lines)
-        if len(joined) <= MAX_RECORD or max(map(len, lines)) <= MAX_RECORD:
-            try:
-                headers: Sequence[Header | None] = self._decoder.decode_lines(joined)
-            except UNREADABLE:
-                pass
-            else:
-                if len(headers) == len(lines) == joined.count(b"\n") + 1:
-                    return headers
-        return [self._header(batch, index, line, routed) for index, line in enumerate(lines)]
-
-    def _header(self, batch: RawBatch, index: int, line: bytes, routed: Routed) -> Header | None:
-        if len(line) > MAX_RECORD:
-            self._refuse(batch, index, "too_large", f"{len(line)} bytes", routed)
-            return None
-        try:
-            return self._decoder.decode(line)
-        except msgspec.ValidationError as error:
-            self._refuse(batch, index, "not_an_event", str(error), routed)
-        except UNREADABLE as error:
-            self._refuse(batch, index, "not_json", str(error), routed)
-        return None
-
     def _refuse_time(self, batch: RawBatch, index: int, time: int, arrival: int | None, routed: Routed) -> None:
         earliest, latest = int(self._settings.earliest), int(self._settings.latest)
         if earliest <= time < latest:
             limit = "its arrival" if arrival is not None else "the log so far"
-            self._refuse(batch, index, "future_time", f"time {time} is too far ahead of {limit}", routed)
+            self._refuse(batch, routed, index, "future_time", f"time {time} is too far ahead of {limit}")
         else:
             reason = "time_in_seconds" if earliest <= time * 1000 < latest else "time_out_of_range"
-            self._refuse(batch, index, reason, f"time {time} is not in the range of epoch milliseconds", routed)
+            self._refuse(batch, routed, index, reason, f"time {time} is not in the range of epoch milliseconds")
 
-    def _refuse(self, batch: RawBatch, index: int, reason: str, detail: str, routed: Routed) -> None:
+    def _refuse(self, batch: RawBatch, routed: Routed, index: int, reason: str, detail: str) -> None:
         arrival = batch.arrivals[index] if batch.arrivals else None
         headers = (batch.headers or {}).get(index, ())
         position, line = batch.positions[index], batch.lines[index]
@@ -364,10 +330,15 @@ _NAMED_BY: Final[Mapping[By, KeyOf]] = {
 }
 
 
-def _usual(route: Route) -> tuple[str, str | None]:
-    """Where events go that name an order, and where those that name only a customer; None: that is to be looked at."""
-    other = route.otherwise
-    return route.stage, other.stage if other is not None and other.by == "customer" else None
+def _name(kind: Kind) -> str:
+    return kind if isinstance(kind, str) else type_name(kind) if kind is not None else ""
+
+
+def _by_kind(stages: Mapping[str, str]) -> dict[Kind, str]:
+    """Stages of event types by their wire names and by their classes."""
+    found: dict[Kind, str] = {kind: stages[type_name(kind)] for kind in EVENT_TYPES if type_name(kind) in stages}
+    found.update(stages)
+    return found
 
 
 def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
@@ -377,15 +348,33 @@ def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
     return (None, route) if route.otherwise is None else _key_of(header, route.otherwise)
 
 
-def _keep_envelope(chunk: Chunk, batch: RawBatch, index: int, arrival: int | None) -> None:
-    """Arrival and headers go along, so that a record refused later still has all that it came with."""
-    here = len(chunk.lines)
-    if arrival is not None:
-        chunk.arrivals = chunk.arrivals or {}
-        chunk.arrivals[here] = arrival
-    if batch.headers and index in batch.headers:
-        chunk.headers = chunk.headers or {}
-        chunk.headers[here] = batch.headers[index]
+def _by_group() -> defaultdict[int, list[int]]:
+    return defaultdict(list)
+
+
+def _chunk(
+    batch: RawBatch,
+    indexes: Sequence[int],
+    read: Headers,
+    positions: Sequence[int],
+    arrivals: Sequence[int] | None,
+    late: Mapping[int, int],
+) -> Chunk:
+    """The records of a batch that one key group gets; with all that they came with, in case one is refused later."""
+    chunk = Chunk(batch.partition, batch.topic)
+    if late:
+        chunk.late = {place: late[index] for place, index in enumerate(indexes) if index in late} or None
+    if read.whole:
+        chunk.events = list(map(read.headers.__getitem__, indexes))
+        return chunk
+    chunk.lines = list(map(batch.lines.__getitem__, indexes))
+    chunk.positions = list(map(positions.__getitem__, indexes))
+    if arrivals is not None:
+        chunk.arrivals = list(map(arrivals.__getitem__, indexes))
+    if batch.headers:
+        kept = {place: batch.headers[index] for place, index in enumerate(indexes) if index in batch.headers}
+        chunk.headers = kept or None
+    return chunk
 
 
 def routes_by_type(routes: Mapping[type[Event], Route]) -> dict[str, Route]:

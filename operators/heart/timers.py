@@ -6,7 +6,7 @@ from heapq import heappush
 from typing import Final
 
 Due = tuple[int, str]
-_SPAN_BITS: Final = 17  # 131 s: what is due later than the current span waits where it takes the least room
+_SPAN_BITS: Final = 20  # 17 min: what is due later than the current span waits where it takes the least room
 _WITHIN: Final = (1 << _SPAN_BITS) - 1
 
 

@@ -64,14 +64,18 @@ class Adaptation:
 
     def terms(self, stage: str, base: Base, entered: int, since: int) -> Terms:
         """The terms of a clock that starts at ``since``, in a stage that was entered at ``entered``."""
-        limit, added = base.limit, [Part("promised", "", (since, entered))] if since != entered else []
+        limit, lead = base.limit, self._lead
+        if self.plain and since == entered:
+            # A lead as long as the limit gives no reminder.
+            before = limit if lead is None or lead >= limit else limit - lead
+            return Terms(since, since + limit, since + before, base.parts if base.told else None)
+        added = [Part("promised", "", (since, entered))] if since != entered else []
         calendar = None
         if not self.plain:
             limit, more = self._adapted(stage, limit, since)
             added += more
             calendar = self._calendars.get(stage, self._calendars[""])
-        # A lead as long as the limit gives no reminder.
-        before = limit if self._lead is None or self._lead >= limit else limit - self._lead
+        before = limit if lead is None or lead >= limit else limit - lead
         if calendar is None:
             deadline, reminder = since + limit, since + before
         else:

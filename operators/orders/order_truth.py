@@ -123,7 +123,8 @@ class OrderTruth(StatefulComponent[OrderState]):
     def on_stage(self, event: OrderStage, at: int) -> None:
         """Somebody says that the order reached a stage."""
         order = self._order(event.order_id, at)
-        self._note_parcel(event.order_id, order, event.parcel_id, event, at)
+        if event.parcel_id is not None:
+            self._note_parcel(event.order_id, order, event.parcel_id, event, at)
         self._move(event.order_id, order, event.parcel_id, event.stage, event, at)
         self._done(order, event, at)
 
@@ -207,14 +208,16 @@ class OrderTruth(StatefulComponent[OrderState]):
                 tell(self._status_reported, fact, at)
         rule = self._rules.get(event.system, {}).get(event.status)
         if rule is not None and rule.stage is not None:
-            self._note_parcel(event.order_id, order, event.parcel_id, event, at)
+            if event.parcel_id is not None:
+                self._note_parcel(event.order_id, order, event.parcel_id, event, at)
             self._move(event.order_id, order, event.parcel_id, rule.stage, event, at)
         self._done(order, event, at)
 
     def on_scan(self, event: LogisticsScan, at: int) -> None:
         """A carrier scanned a parcel."""
         order = self._order(event.order_id, at)
-        self._note_parcel(event.order_id, order, event.parcel_id, event, at)
+        if event.parcel_id is not None:
+            self._note_parcel(event.order_id, order, event.parcel_id, event, at)
         if self._scanned:
             tell(self._scanned, Scanned(event.order_id, order, event), at)
         target = self._scans.get(event.scan)
@@ -276,7 +279,8 @@ class OrderTruth(StatefulComponent[OrderState]):
         else:
             verdict = self._move_all(order_id, order, target, event, at)
         if verdict is Verdict.APPLIED:
-            self._catch_up(order_id, order, event, at)
+            if order.skipped:
+                self._catch_up(order_id, order, event, at)
         elif verdict is not Verdict.REPEATED:
             self._refuse(order_id, order, parcel, target, verdict, event, at)
 
@@ -418,9 +422,9 @@ class OrderTruth(StatefulComponent[OrderState]):
         if self._illegal:
             tell(self._illegal, IllegalMove(order_id, order, event, parcel, current, target, verdict), at)
 
-    def _note_parcel(self, order_id: str, order: OrderState, parcel: str | None, event: Event, at: int) -> None:
+    def _note_parcel(self, order_id: str, order: OrderState, parcel: str, event: Event, at: int) -> None:
         """A parcel id was named: the second one makes the parcels units of their own."""
-        if parcel is None or self._machine.is_terminal(order.stage):
+        if self._machine.is_terminal(order.stage):
             return
         if order.parcels is not None:
             if parcel not in order.parcels:

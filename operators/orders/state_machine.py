@@ -23,6 +23,9 @@ class StateMachine:
         self.position = {name: index for index, name in enumerate(self.stages)}
         self.initial = settings.flow.initial
         self._from_any = frozenset(settings.flow.from_any)
+        self._terminal = frozenset(name for name, stage in self.stages.items() if stage.terminal)
+        self._paid = frozenset(name for name, stage in self.stages.items() if stage.paid)
+        self._shipped = frozenset(name for name, stage in self.stages.items() if stage.shipped)
         self._verdicts = {
             current: {target: self._judged(current, target) for target in self.stages}
             for current in (None, *self.stages)
@@ -46,12 +49,12 @@ class StateMachine:
 
     def is_terminal(self, stage: str | None) -> bool:
         """Whether nothing follows."""
-        return stage is not None and self.stages[stage].terminal
+        return stage in self._terminal
 
     def pays(self, before: str | None, after: str) -> bool:
         """Whether a move is the one in which money arrives."""
-        return self.stages[after].paid and not (before is not None and self.stages[before].paid)
+        return after in self._paid and before not in self._paid
 
     def ships(self, before: str | None, after: str) -> bool:
         """Whether a move is the one in which goods leave."""
-        return self.stages[after].shipped and not (before is not None and self.stages[before].shipped)
+        return after in self._shipped and before not in self._shipped

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ import pytest
 
 from config.loader import load_settings
 from console.compare import compare_runs
+from dataflows import worker
 from dataflows.fleet import Ending, Fleet
 from dataflows.run import RunPlan, execute, goes_on, prepare_outputs
 from dataflows.store import is_new
@@ -231,3 +233,18 @@ def test_a_store_of_other_settings_is_refused_and_the_outputs_stay_as_they_are(
     assert trial.lines() == before
     assert_fine(trial.run())
     assert_equal(trial.output, ground[1])
+
+
+def test_a_file_that_has_lost_what_was_written_last_is_refused_instead_of_being_waited_for(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, ground[0], pause=SLOW)
+    trial.run(stop=signal.SIGKILL, after=0.6)
+    before = trial.lines()
+    with sqlite3.connect(trial.store / "part-1.sqlite3") as file:
+        file.execute("DELETE FROM snaps WHERE step_id != 'orderpulse.source'")
+    monkeypatch.setattr(worker, "_PATIENCE", 1.0)
+    with pytest.raises(StoreError, match=r"parts of the state are missing \(.+\)") as refused:
+        execute(trial.plan.plan())
+    assert refused.value.where == str(trial.store)
+    assert trial.lines() == before

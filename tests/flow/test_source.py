@@ -1,5 +1,7 @@
 """The source of a worker: a partition's place says what was given out of it, whatever waits and whoever dies."""
 
+from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
@@ -20,9 +22,10 @@ from dataflows.seals import sealed, unsealed
 from dataflows.source import EventSource, Place, SourcePart, WorkerSource
 from dataflows.worker import Worker
 from events.batch import RawBatch
+from events.model import UNREADABLE, AnyEvent
 from events.records import DeadLetterRecord
 from operators.heart.component import Environment
-from operators.heart.lateness import ClockSnapshot
+from operators.heart.lateness import BEFORE_TIME, ClockSnapshot
 from operators.heart.snapshots import SnapshotError
 from operators.topology import Topology, topology
 from sinks.metrics import Metrics
@@ -30,11 +33,12 @@ from sources.clock import SteadyClock
 from sources.reader import Reader, SourceError, Unreachable, chosen
 from tests.operators.timeline import at
 from tests.oracle.generate import Log, logs
-from tests.support.flow import batch
+from tests.support.flow import batch, line
 
 SETTINGS = load_settings()
 LOGS = logs(SETTINGS)
 NOW = 1_800_000_000_000
+DECODER = msgspec.json.Decoder(AnyEvent)
 DOWN = SourceError("does not answer", "Kafka at broker:9092", "check that the broker is up", passing=True)
 
 
@@ -115,7 +119,13 @@ class Bench:
     """One worker's source with its parts, asked as Bytewax asks them."""
 
     def __init__(
-        self, shelf: Shelf, places: Mapping[str, bytes | None] | None = None, index: int = 0, workers: int = 1
+        self,
+        shelf: Shelf,
+        places: Mapping[str, bytes | None] | None = None,
+        index: int = 0,
+        workers: int = 1,
+        *,
+        tell_every: float = 0.0,
     ) -> None:
         self.control = Control()
         self.readers: list[Reader] = []
@@ -128,6 +138,7 @@ class Bench:
             self.control,
             Observer(Metrics(), SteadyClock(lambda: NOW, lambda: 0)),
             Lookout(SETTINGS, lambda: NOW, dict, live=False),
+            tell_every=tell_every,
         )
         known = places or {}
         engine = EventSource(shelf.partitions, self.source, self.control)
@@ -299,7 +310,7 @@ def test_each_worker_reads_its_own_partitions_and_says_who_it_is(index: int) -> 
     assert bench.worker.numbers == groups_of(index, 2, 8)
 
 
-Found = dict[str, list[tuple[int, int | None]]]  # by partition: position, and when a late event is applied
+Found = dict[str, Counter[tuple[str, int | None]]]  # by partition: record, and when a late event is applied
 
 
 @given(LOGS, st.integers(0, 2**32))
@@ -307,7 +318,7 @@ def test_whoever_dies_every_record_is_given_out_once_and_judged_the_same(drawn: 
     chance = Random(seed)
     expected = given_out(Bench(Shelf(drawn)), Random(0), {})
     shelf = Shelf(drawn, chance)
-    committed: Found = {}
+    committed: Found = {name: Counter() for name in shelf.partitions}
     places: dict[str, bytes | None] = {}
     for _ in range(chance.randint(0, 4)):
         bench, found = Bench(shelf, places), {**committed}
@@ -316,14 +327,14 @@ def test_whoever_dies_every_record_is_given_out_once_and_judged_the_same(drawn: 
             if chance.random() < 0.3:  # an epoch ends; what comes after the last one comes again
                 places, committed = bench.places(), {**found}
     assert given_out(Bench(shelf, places), chance, committed) == expected
-    assert {name: [position for position, _ in seen] for name, seen in expected.items()} == {
-        name: [*range(len(log))] for name, log in drawn.items()
+    assert {name: Counter(record for record, _ in seen.elements()) for name, seen in expected.items()} == {
+        name: Counter(told_as(line(event)) for event, _ in log) for name, log in drawn.items()
     }
 
 
 def given_out(bench: Bench, chance: Random, found: Found) -> Found:
     """Asks the parts in any order until all have ended."""
-    found, left = {**found}, [*bench.parts]
+    found, left = {name: found.get(name, Counter()) for name in bench.parts}, [*bench.parts]
     while left:
         name = chance.choice(left)
         if not ask(bench, name, found):
@@ -338,16 +349,45 @@ def ask(bench: Bench, name: str, found: Found) -> bool:
     except StopIteration:
         return False
     if delivery is not None:
-        found[name] = [*found.get(name, ()), *sorted(judged(delivery))]
+        found[name] = found[name] + Counter(judged(delivery))
     return True
 
 
-def judged(delivery: Delivery) -> Iterator[tuple[int, int | None]]:
+def judged(delivery: Delivery) -> Iterator[tuple[str, int | None]]:
     """What became of each record of a delivery."""
     for groups in delivery.inputs.values():
         for chunk in [chunk for item in groups.values() for chunk in item.chunks]:
-            for index, position in enumerate(chunk.positions):
-                yield position, (chunk.late or {}).get(index)
+            for index, record in enumerate(map(str, chunk.events) if chunk.events else map(told_as, chunk.lines)):
+                yield record, (chunk.late or {}).get(index)
     for letter in delivery.records:
         assert isinstance(letter, DeadLetterRecord)
-        yield letter.position, None
+        yield told_as(b64decode(letter.payload)), None
+
+
+def told_as(record: bytes) -> str:
+    """One form for a record, whether as a line or as an event."""
+    try:
+        return str(DECODER.decode(record))
+    except UNREADABLE:
+        return str(record)
+
+
+def watermark_in(delivery: Delivery | None) -> int:
+    """What a delivery tells of the time."""
+    assert delivery is not None
+    return max((item.watermark for by_group in delivery.inputs.values() for item in by_group.values()), default=0)
+
+
+def test_a_watermark_is_told_when_it_is_due_also_when_nothing_new_comes() -> None:
+    shelf = Shelf(TWO)
+    bench = Bench(shelf, tell_every=1_000.0)
+    bench.ask("a")
+    assert watermark_in(bench.ask("b")) == BEFORE_TIME, "a was told of a moment ago"
+    shelf.chance = Nothing()
+    assert bench.ask("a") is None
+    bench.source._next_telling = 0.0
+    told = bench.ask("a")
+    assert watermark_in(told) == at("10:01") - int(SETTINGS.time.out_of_orderness) - 1
+    assert told is not None
+    assert told.events == {}
+    assert bench.ask("a") is None

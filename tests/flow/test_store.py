@@ -63,11 +63,23 @@ class Counting(StatefulBatchLogic[int, int, bytes]):
         return b"%d " % self._last + os.urandom(self._size)
 
 
+class Numbers(TestingSource[tuple[str, int]]):
+    """All from the first of the partitions; the second is empty."""
+
+    def list_parts(self) -> list[str]:
+        return list(MANIFEST.partitions)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> Any:
+        if for_part == MANIFEST.partitions[0]:
+            return super().build_part(step_id, for_part, resume_state)
+        return TestingSource[tuple[str, int]]([]).build_part(step_id, for_part, resume_state)
+
+
 def run_flow(directory: Path, numbers: range, size: int = 100, keep: timedelta = timedelta(0)) -> list[int]:
     """Give each of eight keys these numbers; an epoch each."""
     out: list[Any] = []
-    flow = Dataflow("counting")
-    source = op.input("source", flow, TestingSource([(f"key-{n % 8}", n) for n in numbers]))
+    flow = Dataflow("orderpulse")
+    source = op.input("source", flow, Numbers([(f"key-{n % 8}", n) for n in numbers]))
     op.output("out", op.stateful_batch("count", source, lambda known: Counting(size, known)), TestingSink(out))
     cli_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(directory, keep))  # type: ignore[no-untyped-call]
     return [number for _, number in out]
@@ -232,6 +244,21 @@ def test_one_file_of_an_older_copy_is_found(directory: Path, tmp_path: Path) -> 
 
     assert "is from another time than the rest of the store" in refused.what
     assert refused.where == str(directory / "part-1.sqlite3")
+
+
+@pytest.mark.parametrize("partition", MANIFEST.partitions)
+def test_a_place_that_a_file_has_lost_is_missed(partition: str, directory: Path) -> None:
+    for path in directory.glob("*.sqlite3"):
+        with sqlite3.connect(path) as file:
+            file.execute("DELETE FROM snaps WHERE state_key = ?", (partition,))
+
+    assert partition in refusal(directory).what
+
+
+def test_a_partition_that_came_with_a_run_that_committed_nothing_needs_no_place(directory: Path) -> None:
+    more = changed(partitions=("orders/0", "orders/1", "orders/2"))
+    reopened(directory, more)
+    reopened(directory, more)
 
 
 def test_a_whole_older_copy_is_taken(directory: Path, tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """The router: who an event is for, and what becomes of records that cannot be used."""
 
 from collections import Counter
+from collections.abc import Iterator
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from events.batch import RawBatch
+from events.model import UNREADABLE, AnyEvent
 from operators.heart.component import Environment
-from operators.heart.router import Router, key_group
+from operators.heart.router import Routed, Router, key_group
 from operators.topology import topology
 from tests.operators.timeline import SETTINGS, event, settings
-from tests.support.flow import line
+from tests.oracle.generate import Log, logs
+from tests.support.flow import batch, line
 
 GROUPS = 8
 
@@ -99,3 +105,61 @@ def test_a_record_of_exactly_the_largest_size_is_taken() -> None:
 
     assert router().route(raw(padded(1 << 20))).dead == []
     assert [letter.reason for letter in router().route(raw(padded((1 << 20) + 1))).dead] == ["too_large"]
+
+
+Placed = tuple[str, int, str, int | None]  # stage, key group, the event, and when it is applied if it is late
+ODD = (
+    b'{"type":"job.heartbeat","id":"1","source":"s","time":1780239600000,"job":"J","order_id":5}',
+    b'{"type":"order.stage","id":"2","source":"s","time":1780239600000,"order_id":"O","stage":"paid","customer_id":5}',
+    b'{"type":"order.stage","id":"3","source":"s","time":1780239600000,"order_id":"O","stage":5}',
+    b'{"type":"order.nothing","id":"4","source":"s","time":1780239600000,"order_id":"O"}',
+    b'{"type":"order.stage","id":"5","source":"s","time":1780239600000,"stage":"paid"}',
+    b'{"type":"order.stage","id":"6","source":"s","time":-1,"order_id":"O","stage":"paid"}',
+    b'{"type":"rule.published","id":"7","source":"s","time":1780239600000,"rule":"none"}',
+    b"{}",
+    b"5\n6",
+    b"",
+)
+
+
+@given(logs(SETTINGS), st.lists(st.tuples(st.integers(0, 20), st.sampled_from(ODD))), st.integers(1, 9))
+def test_whether_key_groups_get_lines_or_events_makes_no_difference(
+    drawn: dict[str, Log], odd: list[tuple[int, bytes]], size: int
+) -> None:
+    plan = topology(Environment(SETTINGS, GROUPS))
+    lines, events = (
+        Router(SETTINGS.time, GROUPS, plan.routes, None, plan.rulebook, whole=whole) for whole in (False, True)
+    )
+    for name, log in drawn.items():
+        records = list(log)
+        for place, record in odd:
+            records.insert(place, (record, log[0][1] if log else None))
+        for start in range(0, len(records), size):
+            one, other = (router.route(batch(name, records[start : start + size], start)) for router in (lines, events))
+            assert Counter(placed(one)) == Counter(placed(other))
+            assert dead(one) == dead(other)
+            assert (one.events, one.late, one.forced, one.rules) == (
+                other.events, other.late, other.forced, other.rules,
+            )  # fmt: skip
+            assert lines.snapshot() == events.snapshot()
+
+
+def placed(routed: Routed) -> Iterator[Placed]:
+    """Each event that a key group gets; of a line what a key group makes of it."""
+    for stage, groups in routed.chunks.items():
+        for group, chunk in groups.items():
+            records = list(map(str, chunk.events)) or [decoded(text) for text in chunk.lines]
+            for index, record in enumerate(records):
+                yield stage, group, record, (chunk.late or {}).get(index)
+
+
+def decoded(text: bytes) -> str:
+    """The event of a line, or why there is none."""
+    try:
+        return str(msgspec.json.decode(text, type=AnyEvent))
+    except UNREADABLE as error:
+        return str(error)
+
+
+def dead(routed: Routed) -> list[tuple[int, str]]:
+    return sorted((letter.position, letter.reason) for letter in routed.dead)

@@ -14,7 +14,7 @@ from dataflows.run import KAFKA, RunPlan, execute
 from dataflows.summary import Summary
 from events.model import OrderChanged, OrderCreated, OrderFields
 from events.records import AlertRecord, Record
-from operators.heart.router import MAX_RECORD
+from operators.heart.headers import MAX_RECORD
 from sinks.kafka import KafkaSink
 from sinks.sink import Sink, SinkError
 from sources.topics import create_topics
@@ -366,3 +366,11 @@ def test_a_secret_of_the_client_comes_from_the_environment(monkeypatch: pytest.M
     monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
     with pytest.raises(ValueError, match="NO_SUCH_SECRET"):
         KafkaSink(kafka_settings("127.0.0.1:1", topics(), sasl_password="${NO_SUCH_SECRET}"))
+
+
+def test_what_is_acknowledged_shows_without_waiting_for_it(sink: KafkaSink) -> None:
+    assert sink.progress() == (0, 0)
+    sink.write([ALERT, HOLD])
+    assert sink.progress()[0] == 2
+    sink.flush()
+    assert sink.progress() == (2, 2)

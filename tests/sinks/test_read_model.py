@@ -346,6 +346,22 @@ def test_an_unreachable_server_is_an_error_at_the_start() -> None:
         ReadModelSink(redis_settings(f"redis://127.0.0.1:{free_port()}/0"))
 
 
+def test_a_connection_that_breaks_once_at_the_start_is_no_reason_to_end(
+    redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = redis.Redis.script_load
+    left = [redis.ConnectionError("Connection closed by server.")]
+
+    def breaks_once(client: redis.Redis, script: str) -> Any:
+        if left:
+            raise left.pop()
+        return answers(client, script)
+
+    monkeypatch.setattr(redis.Redis, "script_load", breaks_once)
+    ReadModelSink(redis_settings(redis_server)).close()
+    assert not left
+
+
 def test_a_url_that_is_none_is_an_error_with_a_remedy() -> None:
     with pytest.raises(SinkError, match=r"correct redis.url"):
         ReadModelSink(redis_settings("localhost:6379"))

@@ -325,3 +325,22 @@ def test_an_unreachable_broker_confirms_nothing_is_reported_and_is_read_again(tm
 def read_for(reader: KafkaReader, seconds: float) -> Delivered:
     deadline = time.monotonic() + seconds
     return read_until(reader, lambda _: time.monotonic() > deadline)
+
+
+def test_a_read_that_comes_in_portions_is_one_batch_of_each_partition_with_all_that_its_records_carry(
+    topic: str, send: Send, open_reader: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.kafka_reader.PORTION", 7)
+    send(0, *lines(0, 50), None)
+    send(0, b"marked", headers=[("ce_type", b"x")])
+    send(1, *lines(50, 80))
+    delivered = drain(open_reader(bounded=True))
+    first = delivered.of(f"{topic}/0")
+    assert first.lines == [*lines(0, 50), b"marked"]
+    assert first.positions == [*range(50), 51]
+    assert first.arrivals == [*range(ZERO, ZERO + 50), ZERO]
+    assert {first.positions[at]: each for batch in first.batches for at, each in (batch.headers or {}).items()} == {
+        51: (("ce_type", b"x"),)
+    }
+    assert delivered.of(f"{topic}/1").lines == lines(50, 80)
+    assert delivered.largest_batch > 7

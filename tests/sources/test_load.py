@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from config.settings import KafkaSettings, TimeSettings, TopicSettings
 from config.units import Duration, Instant
-from operators.heart.router import MAX_RECORD
+from operators.heart.headers import MAX_RECORD
 from sources.kafka import KafkaInput
 from sources.load import load_files
 from sources.reader import SourceError

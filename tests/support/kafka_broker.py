@@ -257,6 +257,12 @@ class KafkaBroker:
         """Whether the process is there; a paused one is."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The number of its process, the last one if it has ended."""
+        assert self._process is not None
+        return self._process.pid
+
     def launch(self, java_options: Sequence[str] = ()) -> None:
         """Starts the process and waits until it serves clients. `start` and `restart` call it."""
         if not is_free(self.port):

@@ -59,6 +59,12 @@ class RedisServer:
         """Whether the process is there; a paused one is."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The number of its process, the last one if it has ended."""
+        assert self._process is not None
+        return self._process.pid
+
     def client(self) -> redis.Redis:
         """A client of this server whose answers are text."""
         return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=START_SECONDS)
