@@ -21,12 +21,12 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo oracle test check lint format types unit bench faults kafka kafka-note schemas lock install clean
+.PHONY: help demo oracle test check lint format types unit bench bench-compare faults kafka kafka-note schemas lock install clean
 
 help: ## Show this list
 	@echo "OrderPulse. Usage: make TARGET [PYTHON=/path/to/python3.11] [ARGS='...'] [JOBS=2]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## Run the demo: simulated orders through the real flow, alerts as they arise
 	@$(BIN)/orderpulse demo $(ARGS)
@@ -54,8 +54,11 @@ oracle: $(DEV) ## Compare the flow with the oracle on 102,000 simulated orders (
 unit: $(DEV) kafka-note ## The tests alone; ARGS go to pytest
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-bench: $(DEV) ## Measure the flow against a plain loop, in one run (about 4 minutes)
+bench: $(DEV) ## Measure speed and memory against floors, with targets (15 minutes; ARGS=--long: over an hour)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-compare: $(DEV) ## Measure again and tell what changed since the saved baseline; ARGS='--new FILE' measures nothing
+	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
 faults: $(DEV) ## Kill, stop and cut off the flow again and again; a table of what was lost (about an hour; Linux)
 	@$(BIN)/python -m tests.faults $(ARGS)

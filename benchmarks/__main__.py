@@ -1,87 +1,56 @@
-"""``make bench``: what the whole flow costs beside a plain loop that does the same without its guarantees."""
+"""``make bench``: all benchmarks, one table with their targets, one JSON with machine, versions and commit."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from subprocess import CalledProcessError
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.answers import WrongAnswerError
-from benchmarks.measure import Report, measure
-from benchmarks.workload import WorkloadPlan, cached_workload
+from benchmarks.compare import BASELINE
+from benchmarks.lines import Findings, show, write
+from benchmarks.runs import ROOT
+from benchmarks.suite import LONG, SHORT, joined, run_parts
 
-_OUT = Path(__file__).parent.parent / "out" / "benchmarks"
-_COLUMNS = ("events/s", "CPU µs/event", "CPU : loop", "time : loop", "peak MB", "alert steps")
+OUT = ROOT / "out" / "benchmarks"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write the JSON. 1 when an answer was wrong or a run failed."""
+    """Run all, print the table, write the JSON. 1 when a program failed, as one does that answers wrongly."""
     options = _options(arguments)
-    plan = WorkloadPlan(options.events, options.seed, options.partitions)
     log = Console(stderr=True)
-    try:
-        log.print(f"workload: {plan.events:,} events, seed {plan.seed} (made once, then kept) ...")
-        report = measure(plan, cached_workload(plan), options.rounds, log.print)
-    except (WrongAnswerError, CalledProcessError) as error:
-        log.print(f"error: {error}", style="bold red", markup=False)
+    parts = [part for part in (LONG if options.long else SHORT) if not options.only or part.program in options.only]
+    ran = run_parts(parts, lambda text: log.print(f"-- {text}", highlight=False, markup=False))
+    found = joined(ran)
+    path = options.output / f"{found.started:%Y-%m-%dT%H%M%SZ}.json"
+    write(found, path)
+    show("all benchmarks", found.lines, found.machine)
+    took = ", ".join(f"{each.part.program} {each.seconds:.0f} s" for each in ran)
+    print(f"written to {path}; {sum(each.seconds for each in ran) / 60:.1f} minutes: {took}")
+    failed = [each.part.program for each in ran if each.found is None]
+    if failed:
+        log.print(f"error: {', '.join(failed)} failed", style="bold red", markup=False)
         return 1
-    path = write(report, options.output)
-    _show(report)
-    Console().print(f"written to {path}", highlight=False, soft_wrap=True)
+    if options.save_baseline:
+        save_baseline(found, BASELINE)
+        print(f"baseline: {BASELINE}")
     return 0
 
 
-def write(report: Report, directory: Path) -> Path:
-    """The report as ``<date>.json``."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{report.started:%Y-%m-%dT%H%M%SZ}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    return path
+def save_baseline(found: Findings, path: Path) -> None:
+    """The lines with their rounds, without the details."""
+    write(msgspec.structs.replace(found, detail=None), path)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = sorted({part.program for part in LONG})
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--events", type=_positive, default=500_000, help="size of the workload (default 500000)")
-    parser.add_argument("--rounds", type=_positive, default=5, help="each figure is measured so often (default 5)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, another workload (default 1)")
-    parser.add_argument("--partitions", type=_positive, default=4, help="files of each kind of events (default 4)")
-    parser.add_argument("--output", type=Path, default=_OUT, help="directory of the JSON (default out/benchmarks)")
+    parser.add_argument("--long", action="store_true", help="4M events and 4M open orders too, and 20M steady events")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--save-baseline", action="store_true", help="keep the lines for make bench-compare")
+    parser.add_argument("--output", type=Path, default=OUT, help="directory of the JSON (default out/benchmarks)")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too few: give 1 or more")
-    return number
-
-
-def _show(report: Report) -> None:
-    machine, workload = report.machine, report.workload
-    table = Table(
-        title=f"{workload.events:,} events ({workload.behaviour / workload.events:.0%} behaviour), one process, "
-        f"median of {report.rounds} rounds",
-        caption=f"{machine.processor}, {machine.cores} cores, {machine.python}, commit {machine.commit}",
-    )
-    table.add_column("")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
-    for result in report.figures.values():
-        table.add_row(
-            result.title,
-            f"{result.events_per_s:,.0f}",
-            f"{result.cpu_us_per_event:.2f}",
-            f"{result.cpu_ratio:.2f}",
-            f"{result.wall_ratio:.2f}",
-            f"{result.peak_rss_mb:,.0f}",
-            "" if result.alert_steps is None else f"{result.alert_steps:,}",
-        )
-    # A pipe or a file has no width; 80 columns would break the titles.
-    Console(width=None if sys.stdout.isatty() else 130).print(table)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,18 @@ class _AlertLine(Struct):
 
 def answers(alerts: Path) -> Counter[Answer]:
     """The multiset of (rule, step, entity id, time, level) of a file of alert lines."""
-    lines = msgspec.json.Decoder(_AlertLine).decode_lines(alerts.read_bytes())
+    return answers_of(alerts.read_bytes())
+
+
+def answers_of(alerts: bytes) -> Counter[Answer]:
+    """The same of the lines themselves."""
+    lines = msgspec.json.Decoder(_AlertLine).decode_lines(alerts)
     return Counter((line.rule, line.step, line.entity_id, line.time, line.level) for line in lines)
+
+
+def answers_in(directory: Path) -> Counter[Answer]:
+    """Those of a run's output directory: one file, or one of each of its processes."""
+    return sum((answers(path) for path in sorted(directory.glob("alerts*.ndjson"))), Counter())
 
 
 def require_equal(one: str, answers_of_one: Counter[Answer], other: str, answers_of_other: Counter[Answer]) -> None:

@@ -17,7 +17,7 @@ from dataflows.backtest import Plan, backtest
 from dataflows.history import HistoryPass
 from dataflows.run import RunPlan, execute
 from events.model import AnyEvent
-from operators.heart.router import Header
+from operators.heart.headers import Header
 from sinks.files import FileSink
 from sources.files import FileInput
 
@@ -132,9 +132,14 @@ FIGURES: Final[Mapping[str, Figure]] = {
 
 
 def measured(run: Callable[[Path, Path], int], events: Path, output: Path) -> Cost:
-    """Run once in this process."""
+    """Run a figure once in this process."""
+    return cost_of(lambda: run(events, output))
+
+
+def cost_of(run: Callable[[], int]) -> Cost:
+    """What a run in this process takes; it returns the number of events."""
     cpu, wall = _cpu(), perf_counter()
-    count = run(events, output)
+    count = run()
     return Cost(count, perf_counter() - wall, _cpu() - cpu, _peak_rss_mb())
 
 

@@ -1,22 +1,19 @@
 """Runs every figure in a process of its own, in interleaved rounds, and compares answers and costs."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import msgspec
 from msgspec import Struct
 
 from benchmarks.answers import answers, require_equal
 from benchmarks.figures import ALERTS, FIGURES, PLAIN, Cost
 from benchmarks.machine import Machine, this_machine
+from benchmarks.runs import figure_cost
 from benchmarks.workload import Workload, WorkloadPlan
 
-_ROOT = Path(__file__).parent.parent
 Round = Mapping[str, Cost]
 
 
@@ -63,21 +60,11 @@ def measure(
             costs = {}
             for name in FIGURES:
                 progress(f"round {number} of {rounds}: {FIGURES[name].title}")
-                costs[name] = _cost(name, Path(workload.directory), Path(scratch) / name, workload.events)
+                costs[name] = figure_cost(name, Path(workload.directory), Path(scratch) / name, workload.events)
             steps = _checked(Path(scratch))
         done.append(costs)
     figures = {name: _result(name, done, steps.get(name)) for name in FIGURES}
     return Report(started, machine, plan, workload, rounds, figures)
-
-
-def _cost(name: str, events: Path, output: Path, expected: int) -> Cost:
-    output.mkdir()
-    command = [sys.executable, "-m", "benchmarks.figures", name, str(events), str(output)]
-    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, check=True)
-    cost = msgspec.json.decode(done.stdout.splitlines()[-1], type=Cost)
-    if cost.events != expected:
-        raise RuntimeError(f"{name} read {cost.events} of {expected} events")
-    return cost
 
 
 def _checked(scratch: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET
@@ -75,10 +75,18 @@ def read_in_order(directory: Path) -> Iterator[Event]:
     return heapq.merge(*(map(decode, path.open("rb")) for path in sorted(directory.iterdir())), key=attrgetter("time"))
 
 
+class Out(Protocol):
+    """Where alerts go: a file, or what is like one."""
+
+    def write(self, line: bytes, /) -> object:
+        """One alert, with its line feed."""
+        ...
+
+
 class PlainLoop:
     """State of all four detectors, and what happens at each kind of event."""
 
-    def __init__(self, settings: Settings, out: BinaryIO) -> None:
+    def __init__(self, settings: Settings, out: Out) -> None:
         self.stages, self.flow, self.detectors = settings.stages, settings.flow, settings.detectors
         factor = self.detectors.stage_timeout.factor
         self.limits = {name: s.norm * factor // 1000 for name, s in self.stages.items() if s.norm and not s.terminal}

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks.__main__ import write
 from benchmarks.answers import Answer, WrongAnswerError, answers, require_equal
+from benchmarks.costs import lines
 from benchmarks.figures import ALERTS, FIGURES
-from benchmarks.measure import Report, measure
+from benchmarks.measure import measure
 from benchmarks.workload import WorkloadPlan, cached_workload
 from events.model import AnyEvent
 
@@ -21,9 +21,8 @@ def test_one_round_over_a_small_trade_gives_a_whole_report(tmp_path: Path) -> No
     workload = cached_workload(PLAN, tmp_path)
     told: list[str] = []
 
-    written = write(measure(PLAN, workload, 1, told.append), tmp_path / "out")
+    report = measure(PLAN, workload, 1, told.append)
 
-    report = msgspec.json.decode(written.read_bytes(), type=Report)
     assert list(report.figures) == list(FIGURES)
     assert len(told) == len(FIGURES)
     for result in report.figures.values():
@@ -33,6 +32,9 @@ def test_one_round_over_a_small_trade_gives_a_whole_report(tmp_path: Path) -> No
     assert report.machine.cores > 0
     assert report.machine.commit
     assert set(report.machine.libraries) >= {"bytewax", "msgspec"}
+    found = lines(report)
+    assert len(found) == 2 * (len(FIGURES) - 1)
+    assert all(len(line.rounds) == 1 and line.value > 0 for line in found)
 
 
 def test_the_plain_loop_and_the_flow_give_the_same_alerts_of_all_four_rules(tmp_path: Path) -> None:
