@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.answers import answers_in, require_equal
-from benchmarks.crowd_run import Runner, Steady, Stretch
+from benchmarks.crowd_run import UNTIMED, Runner, Steady, Stretch
 from benchmarks.lines import Line, line_of
 from benchmarks.open_orders import OpenOrders, cached
 from benchmarks.program import Say, parser, positive, run_program, size
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--orders", type=positive, nargs="+", default=[_FEW, _MANY], help="open (default 10000 1000000)"
     )
-    options.add_argument("--touches", type=positive, default=100_000, help="events of each round (default 100000)")
+    options.add_argument("--touches", type=positive, default=80_000, help="events of each round (default 80000)")
     options.add_argument("--spread", action="store_true", help=f"also as many orders, created over {_DAYS} days")
     given = options.parse_args(arguments)
     orders = sorted(given.orders)
@@ -56,7 +56,7 @@ def measured(orders: Sequence[int], touches: int, rounds: int, say: Say) -> tupl
     """The lines, and each run by itself. The first of ``orders`` is what the others are compared with."""
     flow, loop = {}, {}
     for count in orders:
-        plan = OpenOrders(count, touches * (rounds + 1), alert_every=_ALERT_EVERY)
+        plan = OpenOrders(count, touches * (rounds + UNTIMED), alert_every=_ALERT_EVERY)
         say(f"a shop with {count:,} open orders (made once, then kept)")
         cached(plan)
         with TemporaryDirectory(prefix="orderpulse-crowd-") as scratch:
@@ -82,6 +82,9 @@ def lines(orders: Sequence[int], flow: Runs, loop: Runs) -> list[Line]:
         )
         for count in orders[1:]
     ]
+    for count in orders[1:]:
+        name = f"CPU per event at {size(count)} open orders : at {size(few)}"
+        found.append(line_of(name, _cpu_ratios(flow[count], flow[few]), better="less"))
     for count in loop:
         name = f"flow : plain loop, events/s at {size(count)} open orders"
         found.append(line_of(name, _ratios(flow[count], loop[count])))
@@ -102,6 +105,11 @@ def _ratios(one: Steady, other: Steady) -> list[float]:
     return [_rate(ours) / _rate(theirs) for ours, theirs in pairs]
 
 
+def _cpu_ratios(one: Steady, other: Steady) -> list[float]:
+    pairs = zip(one.stretches, other.stretches, strict=True)
+    return [(ours.cpu_s / ours.events) / (theirs.cpu_s / theirs.events) for ours, theirs in pairs]
+
+
 def _rate(stretch: Stretch) -> float:
     return stretch.events / stretch.wall_s
 
@@ -116,7 +124,7 @@ def spread(few: int, many: int, touches: int, say: Say) -> Line:
     runs = {}
     for count in (few, many):
         say(f"a shop with {count:,} orders, one each {step} ms")
-        plan = OpenOrders(count, 2 * touches, alert_every=_ALERT_EVERY, step_ms=step)
+        plan = OpenOrders(count, (1 + UNTIMED) * touches, alert_every=_ALERT_EVERY, step_ms=step)
         with TemporaryDirectory(prefix="orderpulse-crowd-") as scratch:
             runs[count] = _child("flow", plan, 1, Path(scratch) / "flow")
     name = f"RSS per open order, {size(many)}, created over {_DAYS} days"

@@ -63,13 +63,13 @@ class Noted(Metrics):
 def run(plan: Plan) -> Kept:
     """Run once."""
     shop, metrics = plan.shop, Noted()
-    clock = Clock(shop.orders + shop.touches // 2, shop.touches)
+    clock = Clock(shop.orders + shop.touches // 2, shop.touches // 8)
     given = RunPlan(
         settings(), [cached(shop)], plan.output, serve=False, recovery=plan.store, overwrite=plan.store is None
     )
     before = _before(plan, clock)
     execute(given, metrics=metrics, wrap_reader=lambda reader: Watched(reader, before))
-    found = clock.stretches(shop.orders + shop.touches)
+    found = clock.stretches()
     size = 0 if plan.store is None else sum(path.stat().st_size for path in plan.store.iterdir())
     return Kept(
         sum(stretch.events for stretch in found),

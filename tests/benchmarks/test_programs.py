@@ -31,6 +31,7 @@ def silent(_: str) -> None:
 def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))  # for the processes that are started
 
 
 @pytest.mark.parametrize("error", [WrongAnswerError("they differ"), RuntimeError("too few")])
@@ -120,6 +121,7 @@ def test_open_orders_are_measured_beside_fewer(monkeypatch: pytest.MonkeyPatch) 
 
     assert [(line.name, len(line.rounds)) for line in found] == [
         ("events/s at 400 open orders : at 100", 2),
+        ("CPU per event at 400 open orders : at 100", 2),
         ("flow : plain loop, events/s at 100 open orders", 2),
         ("flow : plain loop, events/s at 400 open orders", 2),
         ("plain loop, events/s at 400 open orders : at 100", 2),
