@@ -96,7 +96,7 @@ class PlainLoop:
             "rating_threat": [_folded(word) for word in rules.rating_threat_words],
         }
         self.out = out
-        self.timers: list[tuple[int, int, str, Callable[[str, int], None]]] = []
+        self.timers: list[tuple[int, int, Any, Callable[[Any, int], None]]] = []
         self.armed = 0
         self.orders: dict[str, Order] = {}
         self.cards: dict[str, Card] = {}
@@ -137,7 +137,7 @@ class PlainLoop:
             due, _, key, wake = heapq.heappop(timers)
             wake(key, due)
 
-    def arm(self, due: int, key: str, wake: Callable[[str, int], None]) -> None:
+    def arm(self, due: int, key: Any, wake: Callable[[Any, int], None]) -> None:
         self.armed += 1  # keeps the heap from comparing functions
         heapq.heappush(self.timers, (due, self.armed, key, wake))
 
@@ -352,7 +352,7 @@ class PlainLoop:
             return
         key = (order.customer, order.address)
         self.group_of[name] = key
-        self.arm(now + self.detectors.merge_candidate.window + 1, name, self.close_window)
+        self.arm(now + self.detectors.merge_candidate.window + 1, key, self.close_window)
         group = self.groups.get(key)
         if group is None:
             self.groups[key] = Group([name], now)
@@ -379,10 +379,9 @@ class PlainLoop:
             del self.groups[key]
         return True
 
-    def close_window(self, name: str, due: int) -> None:
-        key = self.group_of.get(name)
-        group = None if key is None else self.groups[key]
-        if key is None or group is None or group.last_joined + self.detectors.merge_candidate.window + 1 > due:
+    def close_window(self, key: tuple[str, str], due: int) -> None:
+        group = self.groups.get(key)
+        if group is None or group.last_joined + self.detectors.merge_candidate.window + 1 > due:
             return
         if group.open:
             self.alert("merge_candidate", "resolved", key[0], due - 1, "candidate", "window_closed", group.orders)

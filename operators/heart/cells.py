@@ -14,6 +14,7 @@ from operators.heart.resting import Resting, content_of, packed_wake, wake_of
 from operators.heart.timers import Timers
 
 _AT_ONCE: Final = 64  # cells of a snapshot that are packed with each advance of a group
+_LEFT: Final = 16  # touched cells of a group that a snapshot may have to lay down, while the flow stands still
 
 
 class Cell(Struct, gc=False):
@@ -63,7 +64,7 @@ class Cells:
         """The live cell of a key, made anew if there is none; it counts as changed."""
         cell = self.live.get(key)
         if cell is None:
-            cell = self.live[key] = self._woken(key)
+            cell = self.live[key] = self._woken(key) or Cell(Ids())
         elif not cell.clean:
             return cell
         cell.clean = False
@@ -71,11 +72,11 @@ class Cells:
             self._touched.append(key)
         return cell
 
-    def _woken(self, key: str) -> Cell:
+    def _woken(self, key: str) -> Cell | None:
         loose = self._resting.pop_loose(key)
         resting = self._resting.pop(key) if loose is None else loose
         if resting is None:
-            return Cell(Ids())
+            return None
         ids, dues, *parts = self._decoder.decode(content_of(resting))
         for component, part in zip(self._components, parts, strict=True):
             if part is not None:
@@ -87,7 +88,11 @@ class Cells:
         """The cell whose timer is due; None when the timer means nothing any more."""
         cell = self.live.get(key)
         if cell is None:
-            return self.touch(key) if self._resting.wake_of(key) == due else None
+            cell = self._woken(key)
+            if cell is None:
+                return None
+            cell.clean = True  # until it is touched
+            self.live[key] = cell
         return self.touch(key) if cell.wake == due else None
 
     def arm(self, slot: int, key: str, due: int) -> None:
@@ -121,8 +126,13 @@ class Cells:
         heapify(heap)
 
     def tidy(self) -> None:
-        """Lay the older half of the live cells to rest when there are too many; go on settling a snapshot."""
+        """Lay the older half of the live cells to rest when there are too many; go on settling a snapshot that was
+        restored, and get ahead with the next.
+        """
         self._resting.settle(_AT_ONCE, self._timers.file)
+        if self._recording and (ahead := len(self._touched) - _LEFT) > 0:
+            self._tell(self._touched[:ahead])
+            del self._touched[:ahead]
         if len(self.live) > self._live_limit:
             self._rest(list(islice(self.live, len(self.live) // 2)))
 
@@ -132,16 +142,20 @@ class Cells:
             self._recording = True
             self._touched = list(self.live)
             self._changed = dict(self._resting.items())
+        self._tell(self._touched)
+        self._touched.clear()
         changed, self._changed = self._changed, {}
-        for key in self._touched:
+        return changed
+
+    def _tell(self, touched: Iterable[str]) -> None:
+        """Note down how cells are now; one that is touched again counts once more."""
+        for key in touched:
             cell = self.live.get(key)
             if cell is not None and not cell.clean:
-                changed[key] = laid = self._laid(key, cell)
+                self._changed[key] = laid = self._laid(key, cell)
                 cell.clean = True
                 if laid is None:
                     del self.live[key]
-        self._touched.clear()
-        return changed
 
     def all(self) -> dict[str, bytes]:
         """All cells, as if all were at rest."""

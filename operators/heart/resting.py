@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 _WAKE_BYTES: Final = 8
 _HEAD: Final = Layout("<HI")  # lengths of key and cell
+_HEAD_BYTES: Final = _HEAD.size
 _UNIT: Final = 8  # bytes; where a cell lies is counted in units
 _PAGE_BITS: Final = 13
 _PAGE: Final = 1 << _PAGE_BITS  # units: a block of its own each, as one that grew for ever would be copied for ever
@@ -59,7 +60,9 @@ class Resting:
         self._table = array("Q", bytes(8 * _SMALLEST))
         self._pages = [bytearray()]
         self._free: dict[int, list[int]] = {}
-        self._idle = 0  # units
+        self._filled = 0  # units of the last page
+        self._units = 0  # of all pages
+        self._idle = 0  # of these
         self._used = 0  # entries of the table that are not 0
         self._count = 0
         self._loose: dict[str, bytes] = {}
@@ -70,7 +73,7 @@ class Resting:
     @property
     def size(self) -> int:
         """Bytes that it takes, besides the list of what is free."""
-        return 8 * len(self._table) + sum(map(len, self._pages))
+        return 8 * len(self._table) + _UNIT * self._units
 
     def put(self, key: str, cell: bytes) -> Mark:
         """Lay a cell down; its key must have none."""
@@ -80,9 +83,10 @@ class Resting:
         mark = mark_of(encoded)
         table, mask = self._table, len(self._table) - 1
         place = mark & mask
-        while table[place] and table[place] != _GONE:
+        while (entry := table[place]) and entry != _GONE:
             place = (place + 1) & mask
-        self._used += not table[place]
+        if not entry:
+            self._used += 1
         table[place] = mark << 32 | self._lay(_HEAD.pack(len(encoded), len(cell)) + encoded + cell)
         self._count += 1
         return mark
@@ -115,36 +119,40 @@ class Resting:
     def pop(self, key: str) -> bytearray | None:
         """Take up a cell that is packed."""
         encoded = key.encode()
-        place = self._find(encoded)
-        if place is None:
-            return None
+        mark = mark_of(encoded)
+        table, mask = self._table, len(self._table) - 1
+        place = mark & mask
+        while entry := table[place]:
+            if entry >> 32 == mark:
+                unit = entry & _LOW
+                page, start = self._pages[unit >> _PAGE_BITS], (unit & _IN_PAGE) * _UNIT
+                key_length, length = _HEAD.unpack_from(page, start)
+                begin = start + _HEAD_BYTES
+                if key_length == len(encoded) and page.startswith(encoded, begin):
+                    begin += key_length
+                    cell = page[begin : begin + length]
+                    self._leave(place, unit, _HEAD_BYTES + key_length + length)
+                    return cell
+            place = (place + 1) & mask
+        return None
+
+    def _leave(self, place: int, unit: int, size: int) -> None:
+        """An entry of the table is no more, and what lay there is free."""
         table = self._table
-        unit = table[place] & _LOW
-        page, start = self._pages[unit >> _PAGE_BITS], (unit & _IN_PAGE) * _UNIT
-        key_length, length = _HEAD.unpack_from(page, start)
-        begin = start + _HEAD.size + key_length
-        cell = page[begin : begin + length]
-        following = (place + 1) & (len(table) - 1)
-        if table[following]:
+        if table[(place + 1) & (len(table) - 1)]:
             table[place] = _GONE
         else:
             table[place] = 0
             self._used -= 1
         self._count -= 1
-        self._release(unit, _units(_HEAD.size + key_length + length))
-        return cell
-
-    def wake_of(self, key: str) -> int | None:
-        """When a key's cell is to be woken; None if it has none."""
-        if self._loose and (loose := self._loose.get(key)) is not None:
-            return wake_of(loose)
-        encoded = key.encode()
-        place = self._find(encoded)
-        if place is None:
-            return None
-        unit = self._table[place] & _LOW
-        begin = (unit & _IN_PAGE) * _UNIT + _HEAD.size + len(encoded)
-        return wake_of(self._pages[unit >> _PAGE_BITS][begin : begin + _WAKE_BYTES])
+        units = _units(size)
+        free = self._free.get(units)
+        if free is None:
+            free = self._free[units] = []
+        free.append(unit)
+        self._idle += units
+        if self._idle > _LOOSE and 2 * self._idle > self._units:
+            self._lay_anew()
 
     def due(self, mark: Mark, wake: int) -> Iterator[str]:
         """The keys of a mark whose cell is packed and to be woken at ``wake``."""
@@ -155,9 +163,9 @@ class Resting:
             if entry >> 32 == mark:
                 page, start = self._pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
                 key_length, _ = _HEAD.unpack_from(page, start)
-                begin = start + _HEAD.size + key_length
+                begin = start + _HEAD_BYTES + key_length
                 if page[begin : begin + _WAKE_BYTES] == wanted:
-                    yield page[start + _HEAD.size : begin].decode()
+                    yield page[start + _HEAD_BYTES : begin].decode()
             place = (place + 1) & mask
 
     def items(self) -> Iterator[tuple[str, bytes]]:
@@ -165,8 +173,8 @@ class Resting:
         yield from self._loose.items()
         for packed in self._packed():
             key_length, _ = _HEAD.unpack_from(packed)
-            begin = _HEAD.size + key_length
-            yield packed[_HEAD.size : begin].decode(), packed[begin:]
+            begin = _HEAD_BYTES + key_length
+            yield packed[_HEAD_BYTES : begin].decode(), packed[begin:]
 
     def _packed(self) -> Iterator[bytes]:
         """All that lies there, each with its head."""
@@ -175,20 +183,7 @@ class Resting:
             if entry and entry != _GONE:
                 page, start = pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
                 key_length, length = _HEAD.unpack_from(page, start)
-                yield bytes(page[start : start + _HEAD.size + key_length + length])
-
-    def _find(self, key: bytes) -> int | None:
-        """The key's place in the table."""
-        mark = mark_of(key)
-        table, mask = self._table, len(self._table) - 1
-        place = mark & mask
-        while entry := table[place]:
-            if entry >> 32 == mark:
-                page, start = self._pages[(entry & _LOW) >> _PAGE_BITS], (entry & _IN_PAGE) * _UNIT
-                if page.startswith(key, start + _HEAD.size) and _HEAD.unpack_from(page, start)[0] == len(key):
-                    return place
-            place = (place + 1) & mask
-        return None
+                yield bytes(page[start : start + _HEAD_BYTES + key_length + length])
 
     def _lay(self, packed: bytes) -> int:
         """Where the cell lies from now on, in units."""
@@ -200,22 +195,19 @@ class Resting:
             start = (unit & _IN_PAGE) * _UNIT
             self._pages[unit >> _PAGE_BITS][start : start + len(packed)] = packed
             return unit
-        page = self._pages[-1]
-        if len(page) + units * _UNIT > _PAGE * _UNIT and page:
-            page = bytearray()
-            self._pages.append(page)
-        unit = (len(self._pages) - 1) << _PAGE_BITS | len(page) // _UNIT
-        page += packed.ljust(units * _UNIT, b"\0")
+        pages, filled = self._pages, self._filled
+        if filled + units > _PAGE:
+            # All of one size from the second on: blocks that grow leave gaps behind that nothing else fits into.
+            pages.append(bytearray(_UNIT * max(_PAGE, units)))
+            filled = 0
+        unit = (len(pages) - 1) << _PAGE_BITS | filled
+        start = filled * _UNIT
+        pages[-1][start : start + len(packed)] = packed
+        if len(pages) == 1:
+            pages[-1].extend(bytes(start + units * _UNIT - len(pages[-1])))
+        self._filled = filled + units
+        self._units += units
         return unit
-
-    def _release(self, unit: int, units: int) -> None:
-        free = self._free.get(units)
-        if free is None:
-            free = self._free[units] = []
-        free.append(unit)
-        self._idle += units
-        if self._idle > _LOOSE and 2 * _UNIT * self._idle > sum(map(len, self._pages)):
-            self._lay_anew()
 
     def _rebuild(self) -> None:
         """A table of the right size, without the entries that are gone."""
@@ -234,7 +226,7 @@ class Resting:
     def _lay_anew(self) -> None:
         """Close the gaps."""
         packed = list(self._packed())
-        self._pages, self._idle = [bytearray()], 0
+        self._pages, self._filled, self._units, self._idle = [bytearray()], 0, 0, 0
         self._free.clear()
         table, left = self._table, iter(packed)
         for place, entry in enumerate(table):
@@ -243,4 +235,5 @@ class Resting:
 
 
 def _units(length: int) -> int:
-    return (length + _UNIT - 1) // _UNIT
+    """Rounded up to pairs: a cell that has grown a little fits where it lay, or where another one did."""
+    return (length + 2 * _UNIT - 1) // (2 * _UNIT) * 2

@@ -269,7 +269,6 @@ def test_a_timer_of_a_resting_key_that_asked_for_an_earlier_one_since_does_not_w
     cells.tidy()
     assert "a" in resting(cells)
     assert cells.woken_by("a", 500) is None
-    assert "a" in resting(cells)
     cell = cells.woken_by("a", 200)
     assert cell is not None
     assert cell.dues == [500, 200, 0]

@@ -64,12 +64,6 @@ class RestingAndADict(RuleBasedStateMachine):
             key for key in self.loose() if int.from_bytes(self.plain[key][:8], "big") == wake
         }
 
-    @rule(key=KEYS)
-    def tells_when_it_is_to_be_woken(self, key: str) -> None:
-        """Without being taken up."""
-        cell = self.plain.get(key)
-        assert self.resting.wake_of(key) == (None if cell is None else int.from_bytes(cell[:8], "big"))
-
     @rule()
     def begins_anew_with_what_a_snapshot_holds(self) -> None:
         """Nothing is packed yet."""
