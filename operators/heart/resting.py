@@ -174,7 +174,7 @@ class Resting:
         for packed in self._packed():
             key_length, _ = _HEAD.unpack_from(packed)
             begin = _HEAD_BYTES + key_length
-            yield packed[_HEAD_BYTES : begin].decode(), packed[begin:]
+            yield packed[_HEAD_BYTES:begin].decode(), packed[begin:]
 
     def _packed(self) -> Iterator[bytes]:
         """All that lies there, each with its head."""
