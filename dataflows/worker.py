@@ -26,7 +26,7 @@ class Worker:
         self.plan = plan
         self.index = index
         self._store = store
-        self._came = time.monotonic()
+        self._waits_since: float | None = None
         self.numbers = groups_of(index, plan.workers, plan.environment.groups)
         self._keepers: dict[int, GroupKeeper] = {}
         self._pieces: dict[int, Pieces] = {}
@@ -34,14 +34,14 @@ class Worker:
 
     def add_head(self, data: bytes) -> int:
         """A stored head has come; returns its group. Raises SnapshotError."""
-        self._came = time.monotonic()
+        self._waits_since = None
         head = read_head(data)
         self._of(head.number).head = head
         return head.number
 
     def add_part(self, place: int, data: bytes) -> int:
         """Another stored part has come; returns its group."""
-        self._came = time.monotonic()
+        self._waits_since = None
         number = number_of(data)
         self._of(number).add(place, data)
         return number
@@ -91,7 +91,11 @@ class Worker:
         """To be called while something stored is awaited; raises StoreError when nothing has come for so long that
         nothing will: a file has lost what was written last, which SQLite does not notice, nor does Bytewax.
         """
-        if time.monotonic() - self._came < _PATIENCE:
+        # Not since the last one came: before the first wait other processes, or the broker, may have been waited for.
+        now = time.monotonic()
+        if self._waits_since is None:
+            self._waits_since = now
+        if now - self._waits_since < _PATIENCE:
             return
         lacking = sorted(number for number, pieces in self._pieces.items() if not pieces.complete)
         which = f"key group {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "") if lacking else ""

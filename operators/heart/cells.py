@@ -91,7 +91,7 @@ class Cells:
             cell = self._woken(key)
             if cell is None:
                 return None
-            cell.clean = True  # until it is touched
+            cell.clean = self._recording  # until it is touched; before the first snapshot every cell is to be told
             self.live[key] = cell
         return self.touch(key) if cell.wake == due else None
 

@@ -1,6 +1,8 @@
 """A key group laid down in parts goes on from any epoch that was committed, as if nothing had happened."""
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -25,6 +27,7 @@ from dataflows.keeping import (
     read_head,
 )
 from dataflows.memory import MemoryDriver
+from dataflows.store_errors import StoreError
 from dataflows.worker import Worker
 from events.model import AnyEvent
 from events.records import Record
@@ -321,6 +324,25 @@ def test_as_long_as_a_part_is_missing_a_group_does_not_begin(epochs: int) -> Non
         begins = missing is not None and missing not in needed
         assert worker.ready == begins
         assert (worker.group("orders", 3, resumed=True) is not None) == begins
+
+
+def test_missing_parts_are_waited_for_from_the_first_wait_and_from_each_part_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = after_a_morning(2).epochs[-1]
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    worker = Worker(topology(Environment(SETTINGS, 1)), store=Path("store"))
+    clock[0] += 3_600  # the broker, or another host, was waited for
+    worker.await_parts()
+    clock[0] += 29
+    worker.await_parts()
+    worker.add_head(stored.head)
+    clock[0] += 29
+    worker.await_parts()
+    clock[0] += 31
+    with pytest.raises(StoreError, match="parts of the state are missing \\(key group 3\\)"):
+        worker.await_parts()
 
 
 def test_parts_of_other_epochs_are_refused_with_both_numbers() -> None:

@@ -260,6 +260,18 @@ def test_of_the_live_cells_the_older_half_is_laid_to_rest() -> None:
     assert resting(cells) == {"a", "b"}
 
 
+def test_a_cell_that_a_stale_timer_has_woken_is_told_in_the_first_snapshot() -> None:
+    cells, _, _ = cells_of(0)
+    for key in "ab":
+        cells.touch(key)
+    cells.arm(0, "a", 500)
+    cells.arm(1, "a", 200)
+    cells.tidy()
+    assert resting(cells) == {"a"}
+    assert cells.woken_by("a", 500) is None
+    assert cells.changes()["a"] is not None
+
+
 def test_a_timer_of_a_resting_key_that_asked_for_an_earlier_one_since_does_not_wake_it() -> None:
     cells, timers, _ = cells_of(0)
     for key in "ab":
