@@ -116,7 +116,7 @@ class ChainSearch:
         if MATCHING in self._plan.stages:
             key_of = self._plan.keys_of(MATCHING)
             created = [each.event for each in (*self._own, *found) if each.stage == "orders"]
-            keys = {key_of[type(event)](event) for event in created if type(event) in key_of}
+            keys = {key_of[type(event)].of(event) for event in created if type(event) in key_of}
             found += self._scan({MATCHING: frozenset(keys - {""})})
         return found
 

@@ -75,6 +75,6 @@ class Scan:
             except UNREADABLE:
                 continue  # that is a dead letter, which the flow tells of
             whose = key_of.get(type(event))
-            if whose is not None and (key := whose(event)) in wanted:
+            if whose is not None and (key := whose.of(event)) in wanted:
                 at = late.get(index, event.time)
                 yield Found(stage, key, at, event, line, chunk.partition, chunk.positions[index])

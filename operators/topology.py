@@ -32,9 +32,10 @@ from operators.detectors.fallback_match import match_key
 from operators.heart.component import Component, Environment
 from operators.heart.inputs import GroupInput, GroupOutput
 from operators.heart.key_group import KeyGroup
+from operators.heart.keys import Key
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import Note
-from operators.heart.router import NOWHERE, Copied, KeyOf, Route, keys_in, routes_by_type
+from operators.heart.router import NOWHERE, Copied, Route, keys_in, routes_by_type
 from operators.registry import components_of
 from operators.rules.rulebook import Rulebook
 
@@ -113,11 +114,11 @@ class Topology(Struct, frozen=True):
         """The stages that hear of rule documents."""
         return tuple(name for name, parts in self.stages.items() if any(part.rules for part in parts))
 
-    def keys_of(self, stage: str) -> dict[type[Event], KeyOf]:
+    def keys_of(self, stage: str) -> dict[type[Event], Key]:
         """Whose event each event is that comes to a stage."""
-        keys: dict[type[Event], KeyOf] = keys_in(stage, ROUTES)
+        keys = keys_in(stage, ROUTES)
         if stage == MATCHING:
-            keys[OrderCreated] = match_key(self.environment)
+            keys[OrderCreated] = Key(match_key(self.environment))
         return keys
 
 

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 from events.model import Item, OrderCreated
 from events.normal_form import risk_key
 from operators.heart.component import Context, Environment, Handler, StatefulComponent
+from operators.heart.keys import KeyOf
 from operators.heart.messages import FallbackMatch
-from operators.heart.router import KeyOf
 
 _SPACE = re.compile(r"\s+")
 

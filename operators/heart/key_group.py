@@ -2,8 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from heapq import heappop
 from typing import Any, Final
 
 import msgspec
@@ -12,18 +10,16 @@ from config.problems import ConfigurationError
 from config.settings import Settings
 from events.model import UNREADABLE, AnyEvent, Event
 from events.records import Record
-from operators.heart.cells import Cell, Cells
-from operators.heart.component import GROUP_KEY, Component, Context, Environment, Handler, StatefulComponent
+from operators.heart.component import Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.dead_letters import dead_letter
-from operators.heart.duplicates import Duplicates
 from operators.heart.inputs import Chunk, GroupInput, GroupOutput
+from operators.heart.keys import Key
 from operators.heart.late_records import late_record
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import NOTES, Late
 from operators.heart.ordering import OrderByOrder, Ordering, entry_time
-from operators.heart.router import KeyOf
 from operators.heart.snapshots import GroupHead, GroupSnapshot, SnapshotError, decode_snapshot
-from operators.heart.timers import Timers
+from operators.heart.walker import Heard, PlainWalker, Walker
 from operators.heart.watermark import Origins
 from operators.rules.in_effect import RulesInEffect, Verdict
 from operators.rules.rulebook import Rulebook
@@ -46,7 +42,7 @@ class KeyGroup:
         components: Sequence[type[Component]],
         environment: Environment,
         origins: Iterable[str],
-        keys: Mapping[type[Event], KeyOf],
+        keys: Mapping[type[Event], Key],
         *,
         copies: bool = False,
         rulebook: Rulebook | None = None,
@@ -56,25 +52,20 @@ class KeyGroup:
         self._origins = Origins(origins)
         self._copies = copies
         self._ordering = OrderByOrder(settings) if copies else Ordering(settings)
-        self._duplicates = Duplicates(int(settings.time.duplicate_horizon))
         self._contexts = [self._context(environment, stage) for _ in components]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
         self._stateful = [part for part in self._components if isinstance(part, StatefulComponent)]
         self._slots = [*(component.name for component in self._stateful), _IDS]
-        self._per_group = any(part.per_group for part in self._stateful)
-        self._timers = Timers()
-        self._cells = Cells(self._stateful, self._timers, environment.live_cells, len(self._slots))
+        self._walker = self._made_walker(environment)
         self._table = self._subscribers()
         for slot, part in enumerate(self._stateful):
-            part.context.arm = partial(self._cells.arm, slot)
+            part.context.arm = self._walker.armer(slot)
         for component, context in zip(self._components, self._contexts, strict=True):
             context.subscribers = self._table
             context.muted = self._rules.muted
             component.connect()
-        self._events = {
-            kind: (keys[kind], handlers) for kind, handlers in self._table.items() if issubclass(kind, Event)
-        }
-        self._notes = {kind: self._table.get(kind, ()) for kind in NOTES}
+        events = {kind: (keys[kind], heard) for kind, heard in self._table.items() if issubclass(kind, Event)}
+        self._hear(Heard(events, {kind: self._table.get(kind, ()) for kind in NOTES}, self._say_late))
         self._settlers = [part for part in self._components if type(part).on_advanced is not Component.on_advanced]
         self._buffer: list[Any] = []
         self.watermark = BEFORE_TIME
@@ -82,6 +73,12 @@ class KeyGroup:
 
     def _context(self, environment: Environment, stage: str) -> Context:
         return Context(environment, stage)
+
+    def _made_walker(self, environment: Environment) -> Walker:
+        return PlainWalker(self._stateful, environment.live_cells, int(environment.settings.time.duplicate_horizon))
+
+    def _hear(self, heard: Heard) -> None:
+        self._walker.hear(heard)
 
     def _subscribers(self) -> dict[type, tuple[Handler, ...]]:
         table: dict[type, tuple[Handler, ...]] = {}
@@ -113,11 +110,11 @@ class KeyGroup:
             self.watermark = watermark
             for component in self._settlers:
                 component.on_advanced()
-            self._cells.tidy()
+            self._walker.tidy()
         output = self._output
         output.watermark = self.watermark
         output.counts.buffered = len(self._buffer)
-        output.counts.entries = len(self._cells)
+        output.counts.entries = len(self._walker)
         self._output = self._fresh_output()
         return output
 
@@ -199,75 +196,14 @@ class KeyGroup:
         if rules:
             self._output.rule_versions = self._rules.versions()
 
-    def _walk(self, ready: list[Any], watermark: int) -> None:  # noqa: C901, PLR0912 - the hot loop
-        """Entries and timers, merged in time order: a timer due at t comes before everything at t."""
-        self._cells.reach(watermark + 1)
-        heap, notes, events = self._timers.heap, self._notes, self._events
-        live, touch, seen = self._cells.live, self._cells.touch, self._duplicates.seen
-        applied = duplicates = 0
-        if self._per_group:
-            touch(GROUP_KEY)
-        for entry in ready:
-            at = entry.time
-            while heap and heap[0][0] <= at:
-                self._fire()
-            subscribed = events.get(type(entry))
-            event = entry
-            if subscribed is None and type(entry) is Late:
-                event = entry.event
-                subscribed = events[type(event)]
-            if subscribed is not None:
-                key_of, handlers = subscribed
-                key = key_of(event)
-                cell = live.get(key)
-                if cell is None or cell.clean:
-                    cell = touch(key)
-                if seen(cell.ids, event.source, event.id, at):
-                    duplicates += 1
-                    continue
-                applied += 1
-                if cell.dues is None or not cell.dues[-1]:
-                    self._cells.arm(len(self._stateful), key, self._duplicates.forget_at(cell.ids))
-                if event is not entry:
-                    self._say_late(event, at)
-            else:
-                handlers = notes[type(entry)]
-                cell = live.get(entry.key)
-                if cell is None or cell.clean:
-                    touch(entry.key)
-            for handler in handlers:
-                handler(event, at)  # of a late record the event itself
-        while heap and heap[0][0] <= watermark + 1:
-            self._fire()
+    def _walk(self, ready: list[Any], watermark: int) -> None:
+        applied, duplicates = self._walker.walk(ready, watermark)
         self._output.counts.applied += 0 if self._copies else applied
         self._output.counts.duplicates += 0 if self._copies else duplicates
 
     def _say_late(self, event: Event, at: int) -> None:
         if not self._copies:
             self._output.records.append(late_record(event, at))
-
-    def _fire(self) -> None:
-        """The earliest timer: all slots of its key that are due, in their order."""
-        due, key = heappop(self._timers.heap)
-        cell = self._cells.woken_by(key, due)
-        if cell is None or cell.dues is None:
-            return
-        dues = cell.dues
-        for slot, asked in enumerate(dues):
-            if asked and asked <= due:
-                dues[slot] = 0
-                if slot < len(self._stateful):
-                    self._stateful[slot].on_timer(key, due)
-                else:
-                    self._forget_ids(key, cell, due)
-        cell.wake = following = min(filter(None, dues), default=0)
-        if following:
-            self._timers.schedule(following, key)
-
-    def _forget_ids(self, key: str, cell: Cell, due: int) -> None:
-        self._duplicates.forget(cell.ids, due)
-        if cell.ids:
-            self._cells.arm(len(self._stateful), key, self._duplicates.forget_at(cell.ids))
 
     @property
     def wanted(self) -> frozenset[type]:
@@ -280,16 +216,16 @@ class KeyGroup:
 
     def changes(self) -> dict[str, bytes | None]:
         """The cells that may have changed since the last call; None for one that is gone."""
-        return self._cells.changes()
+        return self._walker.changes()
 
     @property
     def entries(self) -> int:
         """How many keys it holds state of."""
-        return len(self._cells)
+        return len(self._walker)
 
     def cells(self) -> dict[str, bytes]:
         """All cells."""
-        return self._cells.all()
+        return self._walker.all()
 
     def snapshot(self) -> bytes:
         """The whole state, between two calls of ``advance``."""
@@ -299,7 +235,7 @@ class KeyGroup:
         """Go on from a whole snapshot; raises SnapshotError."""
         snapshot = decode_snapshot(data)
         self._go_on(snapshot.head)
-        self._cells.restore((snapshot.cells,), recording=False)
+        self._walker.restore((snapshot.cells,), recording=False)
 
     def resume(
         self, head: GroupHead, cells: Mapping[str, bytes | None], changes: Iterable[Mapping[str, bytes | None]]
@@ -309,7 +245,7 @@ class KeyGroup:
         Raises SnapshotError when it was written for other components.
         """
         self._go_on(head)
-        self._cells.restore((cells, *changes), recording=True)
+        self._walker.restore((cells, *changes), recording=True)
 
     def _go_on(self, head: GroupHead) -> None:
         if head.slots != self._slots:

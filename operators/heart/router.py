@@ -1,7 +1,7 @@
 """From raw batches to key groups: reads just enough of a record to know when it happened and who it is for."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -19,6 +19,7 @@ from events.records import DeadLetterRecord
 from operators.heart.dead_letters import dead_letter
 from operators.heart.headers import CopyHeader, Header, HeaderReader, Headers, Kind
 from operators.heart.inputs import Chunk
+from operators.heart.keys import Key, KeyOf, by_field
 from operators.heart.lateness import BEFORE_TIME, ClockSnapshot, PartitionClock
 from operators.rules.documents import Announced
 from operators.rules.rulebook import Rulebook
@@ -29,7 +30,6 @@ _RULES: Final = msgspec.json.Decoder(RulePublished)
 NOWHERE: Final = ""
 """The stage of events that nobody wants, but whose times count all the same."""
 By = Literal["order", "customer", "order_entity", "entity", "job"]
-KeyOf = Callable[[Any], str]
 _Placed = defaultdict[str, defaultdict[int, list[int]]]  # stage -> key group -> indexes of its records
 
 
@@ -314,12 +314,12 @@ class Router:
 
 
 # Of a header as of an event: both have these fields.
-KEYS: Final[Mapping[By, KeyOf]] = {
-    "order": attrgetter("order_id"),
-    "customer": lambda event: f"customer:{event.customer_id}",
-    "order_entity": lambda event: f"order:{event.order_id}",
-    "entity": lambda event: f"{event.entity_type}:{event.entity_id}",
-    "job": lambda event: f"job:{event.job}",
+KEYS: Final[Mapping[By, Key]] = {
+    "order": by_field("order_id"),
+    "customer": by_field("customer_id", "customer"),
+    "order_entity": by_field("order_id", "order"),
+    "entity": Key(lambda event: f"{event.entity_type}:{event.entity_id}"),
+    "job": by_field("job", "job"),
 }
 _NAMED_BY: Final[Mapping[By, KeyOf]] = {
     "order": attrgetter("order_id"),
@@ -344,7 +344,7 @@ def _by_kind(stages: Mapping[str, str]) -> dict[Kind, str]:
 def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
     """The key of an event, and the route that applies to it."""
     if _NAMED_BY[route.by](header) is not None:
-        return KEYS[route.by](header), route
+        return KEYS[route.by].of(header), route
     return (None, route) if route.otherwise is None else _key_of(header, route.otherwise)
 
 
@@ -382,9 +382,9 @@ def routes_by_type(routes: Mapping[type[Event], Route]) -> dict[str, Route]:
     return {type_name(kind): route for kind, route in routes.items()}
 
 
-def keys_in(stage: str, routes: Mapping[type[Event], Route]) -> dict[type[Event], KeyOf]:
+def keys_in(stage: str, routes: Mapping[type[Event], Route]) -> dict[type[Event], Key]:
     """Whose event each event is that comes to a stage."""
-    found: dict[type[Event], KeyOf] = {}
+    found: dict[type[Event], Key] = {}
     for kind, first in routes.items():
         route: Route | None = first
         while route is not None:

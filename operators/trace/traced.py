@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from config.settings import Settings
 from operators.heart.component import GROUP_KEY, Component, Context, Environment, Handler
 from operators.heart.duplicates import Duplicates, Ids
 from operators.heart.key_group import KeyGroup
+from operators.heart.keys import Key, KeyOf
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import Note
-from operators.heart.router import KeyOf
+from operators.heart.walker import Heard, PlainWalker
 from operators.topology import Topology
 from operators.trace.trace import Trace
 
@@ -74,11 +77,20 @@ class TracedKeyGroup(KeyGroup):
         self._walked = BEFORE_TIME
         super().__init__(stage, components, environment, *rest, **more)
         trace.versions.update(self._rules.versions().items())
-        self._duplicates = TracedDuplicates(int(environment.settings.time.duplicate_horizon), trace)
-        self._events = {kind: (self._entering(key_of), heard) for kind, (key_of, heard) in self._events.items()}
         for slot, part in enumerate(self._stateful):
             part.context.arm = partial(self._arm, slot)
             setattr(part, "on_timer", partial(self._wake, part, part.on_timer))  # noqa: B010 - instead of the method
+
+    def _made_walker(self, environment: Environment) -> PlainWalker:
+        horizon = int(environment.settings.time.duplicate_horizon)
+        watched = TracedDuplicates(horizon, self._trace)
+        walker = PlainWalker(self._stateful, environment.live_cells, horizon, watched)
+        self._cells = walker.cells
+        return walker
+
+    def _hear(self, heard: Heard) -> None:
+        events = {kind: (Key(self._entering(key.of)), hearers) for kind, (key, hearers) in heard.events.items()}
+        super()._hear(replace(heard, events=events))
 
     def stands(self, at: int) -> None:
         """Have the trace told how things stand with the watched keys of this group, once all is read."""
