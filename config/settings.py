@@ -629,6 +629,7 @@ class Settings(Struct, frozen=True):
     chain: str
     key_groups: Annotated[int, Meta(ge=1, le=4096)]
     live_keys: Annotated[int, Meta(ge=1, le=1_000_000)]
+    compiled: bool
     time: TimeSettings
     stages: dict[str, StageSettings]
     flow: FlowSettings

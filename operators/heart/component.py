@@ -22,6 +22,7 @@ class Environment(Struct, frozen=True):
     """What all components of a run share.
 
     ``groups`` counts the key groups of a stage; of each group at most about ``live_cells`` keys are kept as objects.
+    ``compiled``: the compiled part of the heart is used where it was built.
     """
 
     settings: Settings
@@ -29,6 +30,7 @@ class Environment(Struct, frozen=True):
     hash_key: bytes = b""
     read_model: bool = False
     live_cells: int = 2_048
+    compiled: bool = True
 
 
 class Context:

@@ -35,7 +35,7 @@ class Duplicates:
 
     def __init__(self, horizon: int) -> None:
         self._horizon = horizon
-        self._seeds = _Seeds()
+        self._seeds = Seeds()
 
     def seen(self, ids: Ids, source: str, event_id: str, at: int) -> bool:
         """Whether the event was seen before; if not, it is remembered. ``at`` must not go back."""
@@ -68,7 +68,7 @@ class Duplicates:
             ids.until = (at // self._horizon + 1) * self._horizon
 
 
-class _Seeds(dict[str, int]):
+class Seeds(dict[str, int]):
     """Source -> the seed that its ids are hashed with."""
 
     def __missing__(self, source: str) -> int:

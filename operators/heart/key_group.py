@@ -19,7 +19,8 @@ from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import NOTES, Late
 from operators.heart.ordering import OrderByOrder, Ordering, entry_time
 from operators.heart.snapshots import GroupHead, GroupSnapshot, SnapshotError, decode_snapshot
-from operators.heart.walker import Heard, PlainWalker, Walker
+from operators.heart.walker import Heard, Walker
+from operators.heart.walkers import walker_for
 from operators.heart.watermark import Origins
 from operators.rules.in_effect import RulesInEffect, Verdict
 from operators.rules.rulebook import Rulebook
@@ -75,7 +76,8 @@ class KeyGroup:
         return Context(environment, stage)
 
     def _made_walker(self, environment: Environment) -> Walker:
-        return PlainWalker(self._stateful, environment.live_cells, int(environment.settings.time.duplicate_horizon))
+        horizon = int(environment.settings.time.duplicate_horizon)
+        return walker_for(environment)(self._stateful, environment.live_cells, horizon)
 
     def _hear(self, heard: Heard) -> None:
         self._walker.hear(heard)

@@ -21,12 +21,13 @@ SayLate = Callable[[Any, int], None]
 class Heard(Struct, frozen=True):
     """What a walk calls. ``events``: type -> whose event it is, and who wants it; ``notes``: type -> who wants it.
 
-    ``say_late`` is told of each late event that is applied, and when.
+    ``say_late`` is told of each late event that is applied, and when; such events come as ``late``.
     """
 
     events: Mapping[type, tuple[Key, Handlers]]
     notes: Mapping[type, Handlers]
     say_late: SayLate
+    late: type = Late
 
 
 class Walker(Protocol):

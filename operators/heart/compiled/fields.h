@@ -1,0 +1,25 @@
+/* Fields of structs, read where they lie: the interpreter does the same once it has seen a type a few times. */
+
+#ifndef ORDERPULSE_FIELDS_H
+#define ORDERPULSE_FIELDS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Where the field lies in instances of the type, in bytes. -1, with TypeError set, where it is no plain slot. */
+Py_ssize_t field_offset(PyTypeObject *type, PyObject *name);
+
+/* A borrowed reference; NULL, with AttributeError set, for a field that was never set. */
+static inline PyObject *field_at(PyObject *object, Py_ssize_t offset) {
+    PyObject *value = *(PyObject **)((char *)object + offset);
+    if (value == NULL)
+        PyErr_Format(PyExc_AttributeError, "a field of %s is not set", Py_TYPE(object)->tp_name);
+    return value;
+}
+
+/* A whole number as int64; -1 with an error set when it is none. */
+static inline int64_t whole_number(PyObject *value) {
+    return (int64_t)PyLong_AsLongLong(value);
+}
+
+#endif
