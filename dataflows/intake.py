@@ -9,6 +9,7 @@ from events.records import Record
 from operators.heart.inputs import Chunk, GroupInput
 from operators.heart.lateness import AFTER_TIME, BEFORE_TIME, ClockSnapshot
 from operators.heart.router import Router, key_group
+from operators.heart.walkers import loops_for
 from operators.rules.documents import Announced, key_of
 from operators.topology import SOURCE, Topology
 
@@ -38,7 +39,16 @@ class Intake:
         rules_topic = settings.kafka.topics.rules
         # Only lines travel cheaply between processes.
         whole = plan.workers == 1
-        self.router = Router(settings.time, groups, plan.routes, plan.copied, plan.rulebook, rules_topic, whole=whole)
+        self.router = Router(
+            settings.time,
+            groups,
+            plan.routes,
+            plan.copied,
+            plan.rulebook,
+            rules_topic,
+            whole=whole,
+            loops=loops_for(plan.environment),
+        )
         self._ruled = plan.ruled
         self.router.expect(partitions)
         self._sent = BEFORE_TIME

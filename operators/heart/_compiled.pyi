@@ -2,6 +2,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from operators.heart.component import Arm, StatefulComponent
+from operators.heart.headers import Kind
+from operators.heart.lateness import PartitionClock
+from operators.heart.messages import Note
+from operators.heart.sorting import Indexes, Judge, Unusual
 from operators.heart.walker import Heard
 
 class Walker:
@@ -24,3 +28,21 @@ class Walker:
     def all(self) -> dict[str, bytes]: ...
     def restore(self, parts: Iterable[Mapping[str, bytes | None]], *, recording: bool) -> None: ...
     def __len__(self) -> int: ...
+
+class Sorter:
+    def __new__(cls, by_order: dict[Kind, str], by_customer: dict[Kind, str], groups: int) -> Sorter: ...
+    def sort(
+        self,
+        kinds: list[Kind] | None,
+        headers: list[Any],
+        arrivals: list[int] | None,
+        clock: PartitionClock,
+        ceiling: Callable[[], int],
+        unusual: Unusual,
+        judge: Judge,
+        /,
+    ) -> tuple[dict[str, Indexes], dict[int, int]]: ...
+
+def release(buffer: list[Any], watermark: int, /) -> tuple[list[Any], list[Any], bool]: ...
+def picked(items: list[Any], indexes: list[int], /) -> list[Any]: ...
+def post(notes: dict[str, dict[int, list[Note]]], stage: str, note: Note, groups: int, /) -> None: ...

@@ -8,9 +8,13 @@ from msgspec import Struct
 from config.settings import Settings
 from events.explanation import Look
 from events.records import Record, Severity, Step
+from operators.heart.built import BUILT
 from operators.heart.inputs import GroupOutput
 from operators.heart.messages import AlertStep, HoldWanted, Note
 from operators.heart.router import key_group
+
+if BUILT:
+    from operators.heart._compiled import post
 
 GROUP_KEY: Final = ""
 """The key of what a component remembers of its whole key group; no event and no note has it."""
@@ -32,6 +36,11 @@ class Environment(Struct, frozen=True):
     live_cells: int = 2_048
     compiled: bool = True
 
+    @property
+    def uses_compiled(self) -> bool:
+        """Whether the run uses the compiled part."""
+        return BUILT and self.compiled
+
 
 class Context:
     """A component's way to the rest: timers, notes to other stages, facts for its own stage, records."""
@@ -47,6 +56,8 @@ class Context:
         """Rule -> from when until before when (event time, ms) documents had switched it off."""
         self.subscribers: Mapping[type, tuple[Handler, ...]] = {}
         self.output = GroupOutput(0)
+        self._groups = environment.groups
+        self._compiled = environment.uses_compiled
 
     def subscribed(self, fact: type) -> tuple[Handler, ...]:
         """Who wants facts of a type; whoever publishes them asks once, and calls these for each fact."""
@@ -54,10 +65,13 @@ class Context:
 
     def send(self, stage: str, note: Note) -> None:
         """Send a note to ``note.key`` in another stage."""
+        if self._compiled:
+            post(self.output.notes, stage, note, self._groups)
+            return
         groups = self.output.notes.get(stage)
         if groups is None:
             groups = self.output.notes[stage] = {}
-        group = key_group(note.key, self.environment.groups)
+        group = key_group(note.key, self._groups)
         notes = groups.get(group)
         if notes is None:
             groups[group] = [note]

@@ -41,12 +41,16 @@ class CopyHeader(Header, gc=False):
 class Headers(Struct, frozen=True, gc=False):
     """The headers of a batch, or its events, which have the same fields; None for a record that was refused.
 
-    ``kinds``: the type of each, by its wire name or its class. ``whole``: all of them are events.
+    ``kinds``: the type of each, by its wire name or its class; None when all are events, whose types say it.
     """
 
-    kinds: Sequence[Kind]
-    headers: Sequence[Any]
-    whole: bool = False
+    kinds: list[Kind] | None
+    headers: list[Any]
+
+    @property
+    def whole(self) -> bool:
+        """All of them are events."""
+        return self.kinds is None
 
 
 class HeaderReader:
@@ -65,7 +69,7 @@ class HeaderReader:
             records = joined.count(b"\n") + 1
             if records == len(lines):
                 if self._whole and (events := _decoded(_EVENTS, joined, records)) is not None:
-                    return Headers(list(map(type, events)), events, whole=True)
+                    return Headers(None, events)
                 if (headers := _decoded(self._header, joined, records)) is not None:
                     return Headers(list(map(_KIND, headers)), headers)
         found = [self._one(index, line, refuse) for index, line in enumerate(lines)]

@@ -10,6 +10,7 @@ from config.problems import ConfigurationError
 from config.settings import Settings
 from events.model import UNREADABLE, AnyEvent, Event
 from events.records import Record
+from operators.heart.built import BUILT
 from operators.heart.component import Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.dead_letters import dead_letter
 from operators.heart.inputs import Chunk, GroupInput, GroupOutput
@@ -24,6 +25,9 @@ from operators.heart.walkers import walker_for
 from operators.heart.watermark import Origins
 from operators.rules.in_effect import RulesInEffect, Verdict
 from operators.rules.rulebook import Rulebook
+
+if BUILT:
+    from operators.heart._compiled import release
 
 _EVENTS: Final = msgspec.json.Decoder(AnyEvent)
 _IDS: Final = "ids"
@@ -52,6 +56,7 @@ class KeyGroup:
         self._rules = RulesInEffect(rulebook or Rulebook(settings))
         self._origins = Origins(origins)
         self._copies = copies
+        self._compiled = environment.uses_compiled
         self._ordering = OrderByOrder(settings) if copies else Ordering(settings)
         self._contexts = [self._context(environment, stage) for _ in components]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
@@ -167,6 +172,9 @@ class KeyGroup:
     def _release(self, watermark: int) -> list[Any]:
         """The buffered entries that the watermark covers, in the order in which they are applied."""
         buffer = self._buffer
+        if self._compiled:
+            ready, self._buffer, ties = release(buffer, watermark)
+            return self._ordering.settled(ready) if ties else ready
         buffer.sort(key=entry_time)
         covered = bisect_right(buffer, watermark, key=entry_time)
         if covered == len(buffer):

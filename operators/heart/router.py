@@ -1,7 +1,6 @@
 """From raw batches to key groups: reads just enough of a record to know when it happened and who it is for."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -21,6 +20,7 @@ from operators.heart.headers import CopyHeader, Header, HeaderReader, Headers, K
 from operators.heart.inputs import Chunk
 from operators.heart.keys import Key, KeyOf, by_field
 from operators.heart.lateness import BEFORE_TIME, ClockSnapshot, PartitionClock
+from operators.heart.sorting import Indexes, PlainSorter, Sorter
 from operators.rules.documents import Announced
 from operators.rules.rulebook import Rulebook
 
@@ -30,7 +30,9 @@ _RULES: Final = msgspec.json.Decoder(RulePublished)
 NOWHERE: Final = ""
 """The stage of events that nobody wants, but whose times count all the same."""
 By = Literal["order", "customer", "order_entity", "entity", "job"]
-_Placed = defaultdict[str, defaultdict[int, list[int]]]  # stage -> key group -> indexes of its records
+MakeSorter = Callable[[dict[Kind, str], dict[Kind, str], int], Sorter]
+Pick = Callable[[list[Any], list[int]], list[Any]]
+"""``pick(items, indexes)``: the items at these indexes."""
 
 
 class Copied(Struct, frozen=True):
@@ -51,6 +53,21 @@ class Route(Struct, frozen=True):
     stage: str
     by: By
     otherwise: "Route | None" = None
+
+
+def picked(items: list[Any], indexes: list[int]) -> list[Any]:
+    """The items at these indexes."""
+    return list(map(items.__getitem__, indexes))
+
+
+class Loops(Struct, frozen=True):
+    """The loops over the records of a batch."""
+
+    sorter: MakeSorter = PlainSorter
+    pick: Pick = picked
+
+
+LOOPS: Final = Loops()
 
 
 class Routed(Struct):
@@ -76,7 +93,7 @@ class Router:
     that are ``copied`` go to a second stage as well. Rule documents are judged by the ``rulebook``; without one nobody
     wants them. Time does not go by them, and their own topic, ``rules_topic``, is silent for days: its partitions are
     believed to be silent sooner than others, so that they do not hold time back. ``whole``: key groups get events, not
-    lines, wherever a whole batch can be read.
+    lines, wherever a whole batch can be read. ``loops``: in Python unless told.
     """
 
     def __init__(
@@ -89,6 +106,7 @@ class Router:
         rules_topic: str = "",
         *,
         whole: bool = False,
+        loops: Loops = LOOPS,
     ) -> None:
         self._settings = settings
         self._quiet = msgspec.structs.replace(settings, idle_delay=Duration(settings.out_of_orderness // 2))
@@ -102,9 +120,11 @@ class Router:
         usual = {name: route for name, route in routes.items() if route.by == "order"}
         self._by_order = _by_kind({name: route.stage for name, route in usual.items()})
         others = {name: route.otherwise for name, route in usual.items()}
-        self._by_customer = _by_kind(
+        by_customer = _by_kind(
             {name: other.stage for name, other in others.items() if other is not None and other.by == "customer"}
         )
+        self._sorter = loops.sorter(self._by_order, by_customer, groups)
+        self._pick = loops.pick
         self._copied = copied
         self._reader = HeaderReader(Header if copied is None else CopyHeader, whole=whole and copied is None)
         self._arrival_counts = settings.arrival == "record"
@@ -173,70 +193,74 @@ class Router:
         elif self._is_of_rules(partition):
             self._silent_rules |= {partition}
 
-    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:  # noqa: PLR0915 - the hot loop
-        """The hot loop: one pass over the headers of a batch, where each step counts.
-
-        What is refused does not move the clock.
-        """
-        groups, by_order, by_customer = self._groups, self._by_order, self._by_customer
-        arrivals, arrival = batch.arrivals if self._arrival_counts else None, None
-        behind, gap, ahead, quiet = clock.behind, clock.gap, clock.ahead, clock.idle_until
-        largest, ceiling = clock.largest, clock.ceiling(arrives=arrivals is not None)
+    def _sort_in(self, batch: RawBatch, clock: PartitionClock, routed: Routed) -> None:
+        """What is refused does not move the clock."""
+        arrivals = list(batch.arrivals) if self._arrival_counts and batch.arrivals is not None else None
         read = self._reader.read(batch.lines, partial(self._refuse, batch, routed))
-        placed: _Placed = defaultdict(_by_group)
-        late: dict[int, int] = {}
-        for index, (kind, header) in enumerate(zip(read.kinds, read.headers, strict=True)):
-            stage = by_order.get(kind)
-            key = None if stage is None else header.order_id
-            if stage is None or key is None:
-                other = None if stage is None else by_customer.get(kind)
-                if other is not None and header.customer_id is not None:
-                    stage, key = other, f"customer:{header.customer_id}"
-                else:
-                    clock.largest = largest
-                    found = self._unusual(batch, index, kind, header, routed)
-                    quiet, ceiling = clock.idle_until, clock.ceiling(arrives=arrivals is not None)
-                    if found is None:
-                        continue
-                    stage, key = found
-            time = header.time
-            if arrivals is not None:
-                arrival = arrivals[index]
-            # Of nearly all records the clock would say one of two things: the latest so far, or in time all the same.
-            if largest < time <= ceiling and (arrival is None or arrival - gap <= time <= arrival + ahead):
-                largest = time
-            elif (
-                not quiet <= time <= largest
-                or time < largest - behind
-                or (arrival is not None and not arrival - gap <= time <= arrival + ahead)
-            ):
-                clock.largest = largest
-                bound = clock.judge(time, arrival)
-                if bound is None:
-                    self._refuse_time(batch, index, time, arrival, routed)
-                    continue
-                if time < bound:
-                    late[index] = bound
-                largest, ceiling = clock.largest, clock.ceiling(arrives=arrivals is not None)
-            placed[stage][crc32(key.encode()) % groups].append(index)
-        clock.largest = largest
+        placed, late = self._sorter.sort(
+            read.kinds,
+            read.headers,
+            arrivals,
+            clock,
+            partial(clock.ceiling, arrives=arrivals is not None),
+            partial(self._unusual, batch, routed),
+            partial(self._judge, batch, routed, clock),
+        )
         routed.late += len(late)
         if self._copied is not None:
             self._copy(self._copied, read, placed)
         placed.pop(NOWHERE, None)
-        positions = () if read.whole else list(batch.positions)
+        positions = [] if read.whole else list(batch.positions)
         for stage, by_group in placed.items():
             routed.chunks[stage] = {
-                group: _chunk(batch, indexes, read, positions, arrivals, late) for group, indexes in by_group.items()
+                group: self._chunk(batch, indexes, read, positions, arrivals, late)
+                for group, indexes in by_group.items()
             }
 
-    def _copy(self, copied: Copied, read: Headers, placed: _Placed) -> None:
-        """The same records for the second stage, at the same time. What is wrong with them the first stage says."""
-        for index in sorted(chain.from_iterable(placed[self._by_order[copied.type]].values())):
-            if _name(read.kinds[index]) == copied.type and (key := copied.key_of(read.headers[index])):
-                placed[copied.stage][key_group(key, self._groups)].append(index)
+    def _judge(
+        self, batch: RawBatch, routed: Routed, clock: PartitionClock, index: int, time: int, arrival: int | None
+    ) -> int | None:
+        """What the clock says of a record; one that has no place in time is refused."""
+        bound = clock.judge(time, arrival)
+        if bound is None:
+            self._refuse_time(batch, index, time, arrival, routed)
+        return bound
 
-    def _unusual(self, batch: RawBatch, index: int, kind: Kind, header: Any, routed: Routed) -> tuple[str, str] | None:
+    def _chunk(
+        self,
+        batch: RawBatch,
+        indexes: list[int],
+        read: Headers,
+        positions: list[int],
+        arrivals: list[int] | None,
+        late: Mapping[int, int],
+    ) -> Chunk:
+        """The records of a batch for one key group; with all that they came with, in case one is refused later."""
+        chunk, pick = Chunk(batch.partition, batch.topic), self._pick
+        if late:
+            chunk.late = {place: late[index] for place, index in enumerate(indexes) if index in late} or None
+        if read.whole:
+            chunk.events = pick(read.headers, indexes)
+            return chunk
+        chunk.lines = pick(batch.lines, indexes)
+        chunk.positions = pick(positions, indexes)
+        if arrivals is not None:
+            chunk.arrivals = pick(arrivals, indexes)
+        if batch.headers:
+            kept = {place: batch.headers[index] for place, index in enumerate(indexes) if index in batch.headers}
+            chunk.headers = kept or None
+        return chunk
+
+    def _copy(self, copied: Copied, read: Headers, placed: dict[str, Indexes]) -> None:
+        """The same records for the second stage, at the same time. What is wrong with them the first stage says."""
+        kinds = read.kinds or ()
+        there = placed.get(self._by_order[copied.type], {})
+        copies = placed.setdefault(copied.stage, {})
+        for index in sorted(chain.from_iterable(there.values())):
+            if _name(kinds[index]) == copied.type and (key := copied.key_of(read.headers[index])):
+                copies.setdefault(key_group(key, self._groups), []).append(index)
+
+    def _unusual(self, batch: RawBatch, routed: Routed, index: int, kind: Kind, header: Any) -> tuple[str, str] | None:
         """Stage and key of an event that does not go by its order id; None if it is not wanted or refused."""
         if kind is None:
             return None
@@ -346,35 +370,6 @@ def _key_of(header: Header, route: Route) -> tuple[str | None, Route]:
     if _NAMED_BY[route.by](header) is not None:
         return KEYS[route.by].of(header), route
     return (None, route) if route.otherwise is None else _key_of(header, route.otherwise)
-
-
-def _by_group() -> defaultdict[int, list[int]]:
-    return defaultdict(list)
-
-
-def _chunk(
-    batch: RawBatch,
-    indexes: Sequence[int],
-    read: Headers,
-    positions: Sequence[int],
-    arrivals: Sequence[int] | None,
-    late: Mapping[int, int],
-) -> Chunk:
-    """The records of a batch that one key group gets; with all that they came with, in case one is refused later."""
-    chunk = Chunk(batch.partition, batch.topic)
-    if late:
-        chunk.late = {place: late[index] for place, index in enumerate(indexes) if index in late} or None
-    if read.whole:
-        chunk.events = list(map(read.headers.__getitem__, indexes))
-        return chunk
-    chunk.lines = list(map(batch.lines.__getitem__, indexes))
-    chunk.positions = list(map(positions.__getitem__, indexes))
-    if arrivals is not None:
-        chunk.arrivals = list(map(arrivals.__getitem__, indexes))
-    if batch.headers:
-        kept = {place: batch.headers[index] for place, index in enumerate(indexes) if index in batch.headers}
-        chunk.headers = kept or None
-    return chunk
 
 
 def routes_by_type(routes: Mapping[type[Event], Route]) -> dict[str, Route]:

@@ -1,4 +1,4 @@
-"""Which walker a key group gets: the compiled one where it was built, unless the settings say otherwise."""
+"""Who does what every event passes: the compiled part where it was built, unless the settings say otherwise."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -6,16 +6,14 @@ from typing import Any, Final
 import msgspec
 from xxhash import xxh3_64_digest
 
+from operators.heart.built import BUILT
 from operators.heart.component import Environment, StatefulComponent
 from operators.heart.duplicates import Digests, Seeds
+from operators.heart.router import LOOPS, Loops
 from operators.heart.walker import PlainWalker, Walker
 
-try:
-    from operators.heart._compiled import Walker as _Compiled
-except ImportError:  # installed where there was no compiler
-    BUILT = False
-else:
-    BUILT = True
+if BUILT:
+    from operators.heart import _compiled
 
 Parts = Sequence[StatefulComponent[Any]]
 MakeWalker = Callable[[Parts, int, int], Walker]
@@ -26,7 +24,7 @@ def compiled_walker(components: Parts, live_limit: int, horizon: int) -> Walker:
     """The compiled walker; only where it is ``BUILT``. Takes what ``PlainWalker`` takes."""
     states = (component.state_type | None for component in components)
     layout: Any = tuple[tuple[int, Digests, Digests], list[int] | None, *states]  # type: ignore[valid-type]
-    return _Compiled(
+    return _compiled.Walker(
         components,
         live_limit,
         horizon,
@@ -37,11 +35,11 @@ def compiled_walker(components: Parts, live_limit: int, horizon: int) -> Walker:
     )
 
 
-def uses_compiled(environment: Environment) -> bool:
-    """Whether key groups of a run walk compiled."""
-    return BUILT and environment.compiled
-
-
 def walker_for(environment: Environment) -> MakeWalker:
     """What makes the walkers of a run."""
-    return compiled_walker if uses_compiled(environment) else PlainWalker
+    return compiled_walker if environment.uses_compiled else PlainWalker
+
+
+def loops_for(environment: Environment) -> Loops:
+    """The loops of a run's routers."""
+    return Loops(_compiled.Sorter, _compiled.picked) if environment.uses_compiled else LOOPS
