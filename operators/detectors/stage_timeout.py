@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 from config.settings import Settings
-from operators.detectors.limits import Clock, LimitDetector
+from operators.detectors.limits import Clock, LimitDetector, Watch, Watches
 from operators.heart.component import Environment
 from operators.limits.stays import Stay, Stays
-from operators.orders.order_state import OrderState
+from operators.orders.order_state import OrderState, StageMoved
 
 
 class StageTimeout(Stays, LimitDetector):
@@ -25,12 +25,44 @@ class StageTimeout(Stays, LimitDetector):
         own = settings.detectors.stage_timeout
         self._take(settings, own.version, own)
         self.take_stages(settings)
+        self._plain = self.adaptation.plain and not self._promises
 
     @classmethod
     def enabled(cls, environment: Environment) -> bool:
         """As its settings say."""
         own = environment.settings.detectors.stage_timeout
         return own.enabled and not own.history.enabled
+
+    def on_moved(self, fact: StageMoved, at: int) -> None:
+        """A unit left one stage and entered the next."""
+        order = fact.order
+        if self._plain and order.parcels is None:
+            watches = self.states.get(fact.order_id)
+            if watches is None or (watches.parcels is None and (watches.order is None or not watches.order.level)):
+                self._start_anew(fact, order.category, watches, at)
+                return
+        super().on_moved(fact, at)
+
+    def _start_anew(self, fact: StageMoved, category: str, watches: Watches | None, at: int) -> None:
+        """The short way of nearly all moves: of a whole order with no open alert, under limits that nothing adapts.
+
+        It does what ``ended`` and ``began`` would do.
+        """
+        base = self.limits.of(category, fact.after)
+        if base is None:
+            if watches is not None:
+                del self.states[fact.order_id]
+            return
+        limit = base.limit
+        watch = Watch(
+            fact.after, at, at + limit, at + self.adaptation.before(limit), fact.event.id, at,
+            "", 0, self._version, 0, base.parts if base.told else None,
+        )  # fmt: skip
+        if watches is None:
+            self.states[fact.order_id] = Watches(watch)
+        else:
+            watches.order = watch
+        self.context.arm(fact.order_id, watch.reminder + 1)
 
     def began(self, order_id: str, order: OrderState, stay: Stay, known_from: int) -> None:
         """A clock starts where the stage has a limit."""

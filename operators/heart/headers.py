@@ -58,15 +58,16 @@ class HeaderReader:
     between processes as cheaply as a line. What is refused is the same.
     """
 
-    def __init__(self, header: type[Header], *, whole: bool) -> None:
+    def __init__(self, header: type[Header], count_newlines: Callable[[bytes], int], *, whole: bool) -> None:
         self._header: msgspec.json.Decoder[Any] = msgspec.json.Decoder(header)
         self._whole = whole
+        self._count_newlines = count_newlines
 
     def read(self, lines: Sequence[bytes], refuse: Refuse) -> Headers:
         """The headers of all records."""
         joined = b"\n".join(lines)
         if len(joined) <= MAX_RECORD or max(map(len, lines)) <= MAX_RECORD:
-            records = joined.count(b"\n") + 1
+            records = self._count_newlines(joined) + 1
             if records == len(lines):
                 if self._whole and (events := _decoded(_EVENTS, joined, records)) is not None:
                     return Headers(None, events)

@@ -174,7 +174,7 @@ class KeyGroup:
         buffer = self._buffer
         if self._compiled:
             ready, self._buffer, ties = release(buffer, watermark)
-            return self._ordering.settled(ready) if ties else ready
+            return self._ordering.settle(ready, ties)
         buffer.sort(key=entry_time)
         covered = bisect_right(buffer, watermark, key=entry_time)
         if covered == len(buffer):

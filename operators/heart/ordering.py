@@ -1,5 +1,6 @@
 """The order in which what happens in one millisecond is applied: fixed by the events, never by their arrival."""
 
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -47,6 +48,12 @@ class Ordering:
                 if index - start > 1:
                     entries[start:index] = sorted(entries[start:index], key=self._tie)
                 start = index
+        return entries
+
+    def settle(self, entries: list[Any], ties: Iterable[tuple[int, int]]) -> list[Any]:
+        """The same where it is known which stretches, from first to before end, share a time."""
+        for first, end in ties:
+            entries[first:end] = sorted(entries[first:end], key=self._tie)
         return entries
 
     def _tie(self, entry: Any) -> Tie:

@@ -60,11 +60,17 @@ def picked(items: list[Any], indexes: list[int]) -> list[Any]:
     return list(map(items.__getitem__, indexes))
 
 
+def newlines(text: bytes) -> int:
+    """How many newlines are in it."""
+    return text.count(b"\n")
+
+
 class Loops(Struct, frozen=True):
     """The loops over the records of a batch."""
 
     sorter: MakeSorter = PlainSorter
     pick: Pick = picked
+    count_newlines: Callable[[bytes], int] = newlines
 
 
 LOOPS: Final = Loops()
@@ -126,7 +132,9 @@ class Router:
         self._sorter = loops.sorter(self._by_order, by_customer, groups)
         self._pick = loops.pick
         self._copied = copied
-        self._reader = HeaderReader(Header if copied is None else CopyHeader, whole=whole and copied is None)
+        self._reader = HeaderReader(
+            Header if copied is None else CopyHeader, loops.count_newlines, whole=whole and copied is None
+        )
         self._arrival_counts = settings.arrival == "record"
         self.clocks: dict[str, PartitionClock] = {}
         self._left_out: frozenset[str] = frozenset()

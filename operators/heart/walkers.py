@@ -42,4 +42,4 @@ def walker_for(environment: Environment) -> MakeWalker:
 
 def loops_for(environment: Environment) -> Loops:
     """The loops of a run's routers."""
-    return Loops(_compiled.Sorter, _compiled.picked) if environment.uses_compiled else LOOPS
+    return Loops(_compiled.Sorter, _compiled.picked, _compiled.newlines) if environment.uses_compiled else LOOPS

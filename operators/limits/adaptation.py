@@ -64,18 +64,16 @@ class Adaptation:
 
     def terms(self, stage: str, base: Base, entered: int, since: int) -> Terms:
         """The terms of a clock that starts at ``since``, in a stage that was entered at ``entered``."""
-        limit, lead = base.limit, self._lead
+        limit = base.limit
         if self.plain and since == entered:
-            # A lead as long as the limit gives no reminder.
-            before = limit if lead is None or lead >= limit else limit - lead
-            return Terms(since, since + limit, since + before, base.parts if base.told else None)
+            return Terms(since, since + limit, since + self.before(limit), base.parts if base.told else None)
         added = [Part("promised", "", (since, entered))] if since != entered else []
         calendar = None
         if not self.plain:
             limit, more = self._adapted(stage, limit, since)
             added += more
             calendar = self._calendars.get(stage, self._calendars[""])
-        before = limit if lead is None or lead >= limit else limit - lead
+        before = self.before(limit)
         if calendar is None:
             deadline, reminder = since + limit, since + before
         else:
@@ -84,6 +82,11 @@ class Adaptation:
             reminder = deadline if before == limit else working.after(since, before)
             added.append(Part("calendar", name, (limit,)))
         return Terms(since, deadline, reminder, (*base.parts, *added) if added or base.told else None)
+
+    def before(self, limit: int) -> int:
+        """How long after its start the reminder of a limit comes; a lead as long as the limit gives no reminder."""
+        lead = self._lead
+        return limit if lead is None or lead >= limit else limit - lead
 
     def lasted(self, stage: str, since: int, until: int) -> int:
         """How long a clock ran, counted as its limit is."""

@@ -77,13 +77,38 @@ static int sort_by_time(Timed *entries, Py_ssize_t count) {
     return 0;
 }
 
-static PyObject *as_list(const Timed *entries, Py_ssize_t count, bool *ties) {
+static PyObject *as_list(const Timed *entries, Py_ssize_t count) {
     PyObject *list = PyList_New(count);
-    for (Py_ssize_t index = 0; list != NULL && index < count; index++) {
+    for (Py_ssize_t index = 0; list != NULL && index < count; index++)
         PyList_SET_ITEM(list, index, Py_NewRef(entries[index].entry));
-        *ties = *ties || (index > 0 && entries[index].time == entries[index - 1].time);
-    }
     return list;
+}
+
+/* (first, end) of each stretch of entries that share a time. */
+static PyObject *ties_of(const Timed *entries, Py_ssize_t count) {
+    PyObject *ties = PyList_New(0);
+    for (Py_ssize_t start = 0, end; ties != NULL && start < count; start = end) {
+        end = start + 1;
+        while (end < count && entries[end].time == entries[start].time)
+            end++;
+        if (end - start == 1)
+            continue;
+        PyObject *stretch = Py_BuildValue("(nn)", start, end);
+        if (stretch == NULL || PyList_Append(ties, stretch) < 0)
+            Py_CLEAR(ties);
+        Py_XDECREF(stretch);
+    }
+    return ties;
+}
+
+static PyObject *parted(Timed *entries, Py_ssize_t count, PyObject *waiting) {
+    PyObject *ready = sort_by_time(entries, count) < 0 ? NULL : as_list(entries, count);
+    PyObject *ties = ready == NULL ? NULL : ties_of(entries, count);
+    if (ties == NULL) {
+        Py_XDECREF(ready);
+        return NULL;
+    }
+    return Py_BuildValue("(NON)", ready, waiting, ties);
 }
 
 PyObject *release(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t argument_count) {
@@ -91,14 +116,14 @@ PyObject *release(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ss
         PyErr_SetString(PyExc_TypeError, "release(buffer: list, watermark: int)");
         return NULL;
     }
-    PyObject *buffer = arguments[0], *ready = NULL;
+    PyObject *buffer = arguments[0];
     int64_t watermark = whole_number(arguments[1]);
     if (watermark == -1 && PyErr_Occurred())
         return NULL;
     Py_ssize_t count = PyList_GET_SIZE(buffer), covered = 0;
     Timed *entries = PyMem_RawMalloc((size_t)(count + 1) * sizeof(Timed));
     PyObject *waiting = PyList_New(0);
-    bool failed = entries == NULL || waiting == NULL, ties = false;
+    bool failed = entries == NULL || waiting == NULL;
     if (entries == NULL)
         PyErr_NoMemory();
     for (Py_ssize_t index = 0; !failed && index < count; index++) {
@@ -109,14 +134,10 @@ PyObject *release(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ss
         else if (!failed)
             failed = PyList_Append(waiting, timed.entry) < 0;
     }
-    if (!failed && sort_by_time(entries, covered) == 0)
-        ready = as_list(entries, covered, &ties);
+    PyObject *found = failed ? NULL : parted(entries, covered, waiting);
+    Py_XDECREF(waiting);
     PyMem_RawFree(entries);
-    if (ready == NULL) {
-        Py_XDECREF(waiting);
-        return NULL;
-    }
-    return Py_BuildValue("(NNO)", ready, waiting, ties ? Py_True : Py_False);
+    return found;
 }
 
 PyObject *picked(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t argument_count) {
@@ -153,6 +174,16 @@ static PyObject *grown(PyObject *dict, PyObject *key, PyObject *(*make)(void)) {
 
 static PyObject *empty_list(void) { return PyList_New(0); }
 
+PyObject *newlines(PyObject *Py_UNUSED(module), PyObject *text) {
+    char *place;
+    Py_ssize_t length, count = 0;
+    if (PyBytes_AsStringAndSize(text, &place, &length) < 0)
+        return NULL;
+    for (const char *end = place + length; (place = memchr(place, '\n', (size_t)(end - place))) != NULL; place++)
+        count++;
+    return PyLong_FromSsize_t(count);
+}
+
 PyObject *post(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t argument_count) {
     if (argument_count != 4 || !PyDict_Check(arguments[0])) {
         PyErr_SetString(PyExc_TypeError, "post(notes: dict, stage: str, note: Note, groups: int)");
@@ -165,7 +196,10 @@ PyObject *post(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize
             PyErr_SetString(PyExc_ValueError, "there is at least one key group");
         return NULL;
     }
-    PyObject *key = PyObject_GetAttrString(note, "key");
+    static PyObject *key_name;
+    if (key_name == NULL && (key_name = PyUnicode_InternFromString("key")) == NULL)
+        return NULL;
+    PyObject *key = PyObject_GetAttr(note, key_name);
     Py_ssize_t length;
     const char *text = key == NULL ? NULL : PyUnicode_AsUTF8AndSize(key, &length);
     PyObject *group = text == NULL ? NULL : PyLong_FromLong((long)(crc_of(0, text, (size_t)length) % (unsigned long)groups));

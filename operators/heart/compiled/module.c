@@ -11,8 +11,9 @@
 
 static PyMethodDef functions[] = {
     {"release", (PyCFunction)(void (*)(void))release, METH_FASTCALL,
-     "The entries that the watermark covers by time, those that wait, and whether two of the former share a time."},
+     "The entries that the watermark covers by time, those that wait, and where several share a time."},
     {"picked", (PyCFunction)(void (*)(void))picked, METH_FASTCALL, "The items at these indexes."},
+    {"newlines", newlines, METH_O, "How many newlines are in bytes."},
     {"post", (PyCFunction)(void (*)(void))post, METH_FASTCALL, "Put a note under its stage and key group."},
     {NULL, NULL, 0, NULL},
 };
