@@ -25,7 +25,7 @@ from sources.pacing import Pacing
 from sources.start import format_positions
 
 # Of each file so many records wait for the others at least; more make nothing faster.
-_BATCH: Final = 5_000
+_BATCH: Final = 20_000
 
 Inputs = Sequence[Path] | Literal["kafka"]
 

@@ -1,6 +1,6 @@
 """The heart: one key group of one stage, applying what it is fed in event-time order."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from config.problems import ConfigurationError
 from config.settings import Settings
 from events.model import UNREADABLE, AnyEvent, Event
 from events.records import Record
-from operators.heart.built import BUILT
+from operators.heart.buffer import entry_time
 from operators.heart.component import Component, Context, Environment, Handler, StatefulComponent
 from operators.heart.dead_letters import dead_letter
 from operators.heart.inputs import Chunk, GroupInput, GroupOutput
@@ -18,16 +18,13 @@ from operators.heart.keys import Key
 from operators.heart.late_records import late_record
 from operators.heart.lateness import BEFORE_TIME
 from operators.heart.messages import NOTES, Late
-from operators.heart.ordering import OrderByOrder, Ordering, entry_time
+from operators.heart.ordering import OrderByOrder, Ordering
 from operators.heart.snapshots import GroupHead, GroupSnapshot, SnapshotError, decode_snapshot
 from operators.heart.walker import Heard, Walker
-from operators.heart.walkers import walker_for
+from operators.heart.walkers import buffer_for, walker_for
 from operators.heart.watermark import Origins
 from operators.rules.in_effect import RulesInEffect, Verdict
 from operators.rules.rulebook import Rulebook
-
-if BUILT:
-    from operators.heart._compiled import release
 
 _EVENTS: Final = msgspec.json.Decoder(AnyEvent)
 _IDS: Final = "ids"
@@ -53,10 +50,10 @@ class KeyGroup:
         rulebook: Rulebook | None = None,
     ) -> None:
         settings = environment.settings
+        self._environment = environment
         self._rules = RulesInEffect(rulebook or Rulebook(settings))
         self._origins = Origins(origins)
         self._copies = copies
-        self._compiled = environment.uses_compiled
         self._ordering = OrderByOrder(settings) if copies else Ordering(settings)
         self._contexts = [self._context(environment, stage) for _ in components]
         self._components = [kind(context) for kind, context in zip(components, self._contexts, strict=True)]
@@ -73,7 +70,7 @@ class KeyGroup:
         events = {kind: (keys[kind], heard) for kind, heard in self._table.items() if issubclass(kind, Event)}
         self._hear(Heard(events, {kind: self._table.get(kind, ()) for kind in NOTES}, self._say_late))
         self._settlers = [part for part in self._components if type(part).on_advanced is not Component.on_advanced]
-        self._buffer: list[Any] = []
+        self._buffer = buffer_for(environment)
         self.watermark = BEFORE_TIME
         self._output = self._fresh_output()
 
@@ -146,7 +143,7 @@ class KeyGroup:
         else:
             late = chunk.late
             self._buffer.extend(
-                Late(late[index], event) if index in late else event for index, event in enumerate(events)
+                [Late(late[index], event) if index in late else event for index, event in enumerate(events)]
             )
 
     def _decode_one_by_one(self, chunk: Chunk) -> None:
@@ -167,21 +164,13 @@ class KeyGroup:
                     )
                 )
                 continue
-            self._buffer.append(Late(late[index], event) if index in late else event)
+            self._buffer.extend([Late(late[index], event) if index in late else event])
 
     def _release(self, watermark: int) -> list[Any]:
         """The buffered entries that the watermark covers, in the order in which they are applied."""
-        buffer = self._buffer
-        if self._compiled:
-            ready, self._buffer, ties = release(buffer, watermark)
-            return self._ordering.settle(ready, ties)
-        buffer.sort(key=entry_time)
-        covered = bisect_right(buffer, watermark, key=entry_time)
-        if covered == len(buffer):
-            ready, self._buffer = buffer, []
-        else:
-            ready, self._buffer = buffer[:covered], buffer[covered:]
-        return self._ordering.settled(ready)
+        ready, ties = self._buffer.release(watermark)
+        self._ordering.settle(ready, ties)
+        return ready
 
     def _walk_to_the_last_rule(self, ready: list[Any], watermark: int) -> list[Any]:
         """Walk up to each moment at which a rule changes, and change it; returns what is left to walk.
@@ -222,7 +211,7 @@ class KeyGroup:
 
     def head(self) -> GroupHead:
         """What the group knows besides its cells, between two calls of ``advance``."""
-        return GroupHead(self.watermark, self._buffer, self._slots, rules=self._rules.head)
+        return GroupHead(self.watermark, self._buffer.entries(), self._slots, rules=self._rules.head)
 
     def changes(self) -> dict[str, bytes | None]:
         """The cells that may have changed since the last call; None for one that is gone."""
@@ -265,7 +254,8 @@ class KeyGroup:
             )
         self._take_rules(head)
         self.watermark = head.watermark
-        self._buffer = list(head.buffer)
+        self._buffer = buffer_for(self._environment)
+        self._buffer.extend(head.buffer)
         for origin in self._origins.watermarks:
             self._origins.advance(origin, head.watermark)
 

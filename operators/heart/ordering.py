@@ -1,7 +1,5 @@
 """The order in which what happens in one millisecond is applied: fixed by the events, never by their arrival."""
 
-from collections.abc import Iterable
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,9 +14,9 @@ from events.model import (
     PaymentFailed,
     PaymentSucceeded,
 )
+from operators.heart.buffer import Ties
 from operators.heart.messages import AFTER_EVENTS, Late, Note, entity_of
 
-entry_time: Final = attrgetter("time")
 _FIRST: Final[dict[type[Event], int]] = {OrderCreated: 1, PaymentSucceeded: 2, PaymentFailed: 2, OrderSplit: 3}
 _FIRST_STAGE: Final = 10
 _LAST_EVENT: Final = AFTER_EVENTS - 1
@@ -37,24 +35,10 @@ class Ordering:
         self._stages = {name: index for index, name in enumerate(settings.stages, start=_FIRST_STAGE)}
         self._scans = settings.flow.scans
 
-    def settled(self, entries: list[Any]) -> list[Any]:
-        """Entries that are sorted by time, in the order in which they are applied."""
-        times = list(map(entry_time, entries))
-        if len(set(times)) == len(times):
-            return entries
-        start = 0
-        for index in range(1, len(times) + 1):
-            if index == len(times) or times[index] != times[start]:
-                if index - start > 1:
-                    entries[start:index] = sorted(entries[start:index], key=self._tie)
-                start = index
-        return entries
-
-    def settle(self, entries: list[Any], ties: Iterable[tuple[int, int]]) -> list[Any]:
-        """The same where it is known which stretches, from first to before end, share a time."""
+    def settle(self, entries: list[Any], ties: Ties) -> None:
+        """Put entries that are sorted by time into the order in which they are applied."""
         for first, end in ties:
             entries[first:end] = sorted(entries[first:end], key=self._tie)
-        return entries
 
     def _tie(self, entry: Any) -> Tie:
         if isinstance(entry, Note):

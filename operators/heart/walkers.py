@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from xxhash import xxh3_64_digest
 
+from operators.heart.buffer import Buffer, PlainBuffer
 from operators.heart.built import BUILT
 from operators.heart.component import Environment, StatefulComponent
 from operators.heart.duplicates import Digests, Seeds
@@ -38,6 +39,11 @@ def compiled_walker(components: Parts, live_limit: int, horizon: int) -> Walker:
 def walker_for(environment: Environment) -> MakeWalker:
     """What makes the walkers of a run."""
     return compiled_walker if environment.uses_compiled else PlainWalker
+
+
+def buffer_for(environment: Environment) -> Buffer:
+    """A buffer of a key group of a run."""
+    return _compiled.Buffer() if environment.uses_compiled else PlainBuffer()
 
 
 def loops_for(environment: Environment) -> Loops:

@@ -152,7 +152,7 @@ def test_key_groups_share_no_state() -> None:
     first, second = plan.key_group("orders"), plan.key_group("orders")
     untouched = second.snapshot()
     first.push(GroupInput(0, "source/0", event("11:00 created").time))
-    first._buffer.append(event("10:00 created"))
+    first._buffer.extend([event("10:00 created")])
     first.advance()
     assert second.snapshot() == untouched
     mutable = (dict, list, set)

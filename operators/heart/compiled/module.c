@@ -3,15 +3,14 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "buffering.h"
+#include "batches.h"
+#include "buffer.h"
 #include "cell.h"
 #include "crc.h"
 #include "sorter.h"
 #include "walker.h"
 
 static PyMethodDef functions[] = {
-    {"release", (PyCFunction)(void (*)(void))release, METH_FASTCALL,
-     "The entries that the watermark covers by time, those that wait, and where several share a time."},
     {"picked", (PyCFunction)(void (*)(void))picked, METH_FASTCALL, "The items at these indexes."},
     {"newlines", newlines, METH_O, "How many newlines are in bytes."},
     {"post", (PyCFunction)(void (*)(void))post, METH_FASTCALL, "Put a note under its stage and key group."},
@@ -27,7 +26,7 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__compiled(void) {
-    PyTypeObject *hidden[] = {&CellType, &ArmerType}, *offered[] = {&SorterType, &WalkerType};
+    PyTypeObject *hidden[] = {&CellType, &ArmerType}, *offered[] = {&BufferType, &SorterType, &WalkerType};
     crc_prepare();
     for (size_t index = 0; index < Py_ARRAY_LENGTH(hidden); index++)
         if (PyType_Ready(hidden[index]) < 0)

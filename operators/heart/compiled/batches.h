@@ -1,12 +1,8 @@
-#ifndef ORDERPULSE_BUFFERING_H
-#define ORDERPULSE_BUFFERING_H
+#ifndef ORDERPULSE_BATCHES_H
+#define ORDERPULSE_BATCHES_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-
-/* release(buffer, watermark): the entries that the watermark covers by time, those that wait, and (first, end) of each
- * stretch of the former that shares a time. */
-PyObject *release(PyObject *module, PyObject *const *arguments, Py_ssize_t argument_count);
 
 /* picked(items, indexes): the items at these indexes. */
 PyObject *picked(PyObject *module, PyObject *const *arguments, Py_ssize_t argument_count);
