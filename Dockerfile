@@ -1,6 +1,7 @@
 # OrderPulse as one image: the command `orderpulse` with all its sub-commands.
 
-FROM python:3.11-slim AS build
+# Not slim: its C compiler builds the compiled part of the heart.
+FROM python:3.11 AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/orderpulse

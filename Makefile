@@ -19,6 +19,9 @@ PIP_SELF := $(PIP) install --no-deps --no-build-isolation --editable .
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
+# Installing builds the compiled part of the heart, so a change of it installs again.
+COMPILED := $(wildcard operators/heart/compiled/*.c operators/heart/compiled/*.h)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo oracle test check lint format types unit bench bench-compare faults kafka kafka-note schemas lock install clean
@@ -97,14 +100,14 @@ kafka-note:
 $(BIN)/uv: | $(BIN)/python
 	@$(PIP) install 'uv>=0.13,<1'
 
-$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+$(RUNTIME): requirements.lock pyproject.toml $(COMPILED) | $(BIN)/python
 	@echo "Installing what OrderPulse needs to run (requirements.lock) ..."
 	@$(PIP_SYNC) requirements.lock
 	@$(PIP_SELF)
 	@touch $@
 
 # Holds all of the runtime lock, so it satisfies both stamps.
-$(DEV): requirements.lock requirements-dev.lock pyproject.toml | $(BIN)/python
+$(DEV): requirements.lock requirements-dev.lock pyproject.toml $(COMPILED) | $(BIN)/python
 	@echo "Installing what OrderPulse and its development need (requirements-dev.lock) ..."
 	@$(PIP_SYNC) requirements-dev.lock
 	@$(PIP_SELF)

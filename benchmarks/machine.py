@@ -8,6 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from operators.heart.built import BUILT
+
 _LIBRARIES = ("bytewax", "msgspec", "orjson", "prometheus-client")
 _ROOT = Path(__file__).parent.parent
 
@@ -24,6 +26,7 @@ class Machine(Struct, frozen=True):
     libraries: dict[str, str]
     commit: str
     uncommitted_changes: bool
+    compiled: bool
 
 
 def this_machine() -> Machine:
@@ -38,6 +41,7 @@ def this_machine() -> Machine:
         libraries={name: version(name) for name in _LIBRARIES},
         commit=_git("rev-parse", "--short=12", "HEAD") or "unknown",
         uncommitted_changes=bool(_git("status", "--porcelain")),
+        compiled=BUILT,
     )
 
 

@@ -21,6 +21,7 @@ from console.simulate import simulate
 from console.status import status
 from console.verify import verify
 from console.versions import versions
+from operators.heart.built import BUILT
 
 app = typer.Typer(
     name="orderpulse",
@@ -44,7 +45,8 @@ class LogLevel(StrEnum):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"orderpulse {version('orderpulse')}")
+        part = "with its compiled part" if BUILT else "without its compiled part: slower, with the same results"
+        print(f"orderpulse {version('orderpulse')}, {part}")
         raise typer.Exit
 
 

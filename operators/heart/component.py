@@ -33,7 +33,7 @@ class Environment(Struct, frozen=True):
     groups: int
     hash_key: bytes = b""
     read_model: bool = False
-    live_cells: int = 2_048
+    live_cells: int = 512
     compiled: bool = True
 
     @property

@@ -9,6 +9,7 @@ import typer
 
 from console.main import app
 from console.reference import PAGE, reference
+from operators.heart.built import BUILT
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
@@ -45,3 +46,4 @@ def test_the_version_is_told() -> None:
     )
 
     assert said.stdout.startswith("orderpulse ")
+    assert said.stdout.rstrip().endswith("with its compiled part") == BUILT
