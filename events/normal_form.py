@@ -27,13 +27,13 @@ def risk_key(kind: str, value: str, key: bytes) -> str:
     Clear phone and card numbers are hashed; a token that a platform already made opaque stays as it is, so it can be
     recognised in an alert. A masked number (``138****1234``) is shared by many people: it gives ``""``, no key.
     """
-    folded = unicodedata.normalize("NFKC", value).strip()
+    folded = (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip()
     if kind in ("phone", "card") and "*" in folded:
         return ""
     if kind == "phone" and _PHONE.fullmatch(folded):
         return keyed_hash("phone:" + normal_phone(folded), key)
     if kind == "card" and _CARD.fullmatch(folded):
-        return keyed_hash("card:" + _NOT_DIGIT.sub("", folded), key)
+        return keyed_hash("card:" + _digits(folded), key)
     if kind == "ip":
         return folded.lower()
     return folded
@@ -44,7 +44,7 @@ def normal_phone(text: str) -> str:
 
     ``+86 138-0000-1234`` and ``13800001234`` are one, ``+1 380 000 1234`` (``00 1 ...``) is another.
     """
-    digits = _NOT_DIGIT.sub("", text)
+    digits = _digits(text)
     abroad = text.startswith("+") or digits.startswith("00")
     digits = digits.removeprefix("00")
     if len(digits) == 13 and digits.startswith("861"):
@@ -58,10 +58,20 @@ def address_key(address: Address, key: bytes) -> str:
     Width, case, spaces and punctuation make no difference; every other character does.
     """
     parts = (address.country, address.province, address.city, address.district, address.detail, address.postcode)
-    normal = [_NOT_WORD.sub("", unicodedata.normalize("NFKC", part).casefold()) if part else "" for part in parts]
+    normal = [_word(part) if part else "" for part in parts]
     if not any(normal):
         return ""
     return keyed_hash("address:" + "|".join(normal), key)
+
+
+# Most values need nothing of this, and to see that takes less than a substitution.
+def _digits(text: str) -> str:
+    return text if text.isdecimal() and text.isascii() else _NOT_DIGIT.sub("", text)
+
+
+def _word(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return folded if folded.isalnum() else _NOT_WORD.sub("", folded)
 
 
 def mask(text: str) -> str:

@@ -1,9 +1,14 @@
 """Normal forms: what is the same for people has one key, and keys cannot be read back."""
 
+import re
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from events.model import Address
-from events.normal_form import address_key, mask, normal_phone, risk_key
+from events.normal_form import address_key, keyed_hash, mask, normal_phone, risk_key
 
 KEY = b"a key of this test"
 HOME = Address(province="上海市", city="上海市", district="浦东新区", detail="世纪大道1号")
@@ -99,3 +104,24 @@ def test_an_address_of_nothing_is_no_key(empty: Address) -> None:
 )
 def test_a_masked_value_can_be_recognised_but_not_read(text: str, shown: str) -> None:
     assert mask(text) == shown
+
+
+@given(st.text(st.sampled_from("0189 +-()٣３²½Ⅷ_"), max_size=20))
+def test_digits_are_those_that_a_substitution_leaves(text: str) -> None:
+    assert normal_phone(text) == abroad_or_not(re.sub(r"\D", "", text), text)
+
+
+def abroad_or_not(digits: str, text: str) -> str:
+    """The rule once more, plainly."""
+    abroad = text.startswith("+") or digits.startswith("00")
+    digits = digits.removeprefix("00")
+    if len(digits) == 13 and digits.startswith("861"):
+        return digits[2:]
+    return f"+{digits}" if abroad else digits
+
+
+@given(st.text(max_size=30))
+def test_an_address_is_what_a_substitution_leaves_of_it(detail: str) -> None:
+    left = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", detail).casefold())
+    expected = keyed_hash(f"address:||||{left}|", KEY) if left else ""
+    assert address_key(Address(detail=detail), KEY) == expected
