@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "fields.h"
+
 enum { DIGEST_BYTES = 8, FEW_BYTES = 64 * DIGEST_BYTES };
 
 static void cell_dealloc(Cell *cell) {
@@ -134,7 +136,7 @@ int ids_unpack(Ids *ids, PyObject *packed) {
         PyErr_SetString(PyExc_ValueError, "the ids of a cell are (until, current, previous)");
         return -1;
     }
-    ids->until = PyLong_AsLongLong(PyTuple_GET_ITEM(packed, 0));
+    ids->until = moment_of(PyTuple_GET_ITEM(packed, 0));
     if (ids->until == -1 && PyErr_Occurred())
         return -1;
     Py_SETREF(ids->current, Py_NewRef(PyTuple_GET_ITEM(packed, 1)));

@@ -8,7 +8,8 @@ Py_ssize_t field_offset(PyTypeObject *type, PyObject *name) {
     PyObject *descriptor = PyObject_GetAttr((PyObject *)type, name);
     if (descriptor != NULL && Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
         const PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
-        if (member->type == T_OBJECT_EX)
+        /* One that was borrowed from another type says nothing of this one's instances. */
+        if (member->type == T_OBJECT_EX && PyType_IsSubtype(type, PyDescr_TYPE(descriptor)))
             offset = member->offset;
     }
     Py_XDECREF(descriptor);

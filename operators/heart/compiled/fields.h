@@ -5,6 +5,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 
 /* Where the field lies in instances of the type, in bytes. -1, with TypeError set, where it is no plain slot. */
 Py_ssize_t field_offset(PyTypeObject *type, PyObject *name);
@@ -25,6 +26,18 @@ static inline int64_t whole_number(PyObject *value) {
     if (beyond != 0)
         PyErr_SetString(PyExc_OverflowError, "a number of more than 64 bits");
     return number;
+}
+
+/* A moment of event time; -1 with an error set. Time ends at 2**62, and to what lies little behind it horizons can be
+ * added without an overflow. */
+static inline int64_t moment_of(PyObject *value) {
+    const int64_t end = (int64_t)3 << 61;
+    int64_t moment = whole_number(value);
+    if (moment < -end || moment > end) {
+        PyErr_SetString(PyExc_OverflowError, "a moment behind the end of time");
+        return -1;
+    }
+    return moment;
 }
 
 #endif

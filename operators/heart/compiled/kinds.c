@@ -31,14 +31,15 @@ static int take_key(Kind *kind, PyObject *key) {
 }
 
 static int take_event(Kind *kind, PyObject *said) {
-    PyObject *key, *handlers;
-    if (!PyArg_ParseTuple(said, "OO!", &key, &PyTuple_Type, &handlers))
+    if (!PyTuple_Check(said) || PyTuple_GET_SIZE(said) != 2 || !PyTuple_Check(PyTuple_GET_ITEM(said, 1))) {
+        PyErr_SetString(PyExc_TypeError, "of an event its key and a tuple of handlers are told");
         return -1;
-    kind->handlers = Py_NewRef(handlers);
+    }
+    kind->handlers = Py_NewRef(PyTuple_GET_ITEM(said, 1));
     if (offset_of(kind->type, "time", &kind->time) < 0 || offset_of(kind->type, "id", &kind->id) < 0 ||
         offset_of(kind->type, "source", &kind->source) < 0)
         return -1;
-    return take_key(kind, key);
+    return take_key(kind, PyTuple_GET_ITEM(said, 0));
 }
 
 static int take_note(Kind *kind, PyObject *handlers) {
@@ -68,10 +69,9 @@ static Kind *new_kind(Kinds *kinds, PyObject *type, What what) {
     return kind;
 }
 
-int kinds_make(Kinds *kinds, PyObject *events, PyObject *notes, PyTypeObject *late) {
-    kinds_clear(kinds);
+static int make_room(Kinds *kinds, Py_ssize_t count) {
     size_t size = 16;
-    while (size < 4 * (size_t)(PyDict_Size(events) + PyDict_Size(notes) + 1))
+    while (size < 4 * (size_t)count)
         size *= 2;
     kinds->places = PyMem_RawCalloc(size, sizeof(Kind));
     if (kinds->places == NULL) {
@@ -79,21 +79,36 @@ int kinds_make(Kinds *kinds, PyObject *events, PyObject *notes, PyTypeObject *la
         return -1;
     }
     kinds->size = size;
-    PyObject *type, *said;
-    Py_ssize_t place = 0;
-    while (PyDict_Next(events, &place, &type, &said)) {
-        Kind *kind = new_kind(kinds, type, EVENT);
-        if (kind == NULL || take_event(kind, said) < 0)
+    return 0;
+}
+
+/* ``items``: (type, what is said of it) */
+static int take_all(Kinds *kinds, PyObject *items, What what, int (*take)(Kind *, PyObject *)) {
+    for (Py_ssize_t index = 0; index < PyList_GET_SIZE(items); index++) {
+        PyObject *item = PyList_GET_ITEM(items, index);
+        Kind *kind = new_kind(kinds, PyTuple_GET_ITEM(item, 0), what);
+        if (kind == NULL || take(kind, PyTuple_GET_ITEM(item, 1)) < 0)
             return -1;
     }
-    place = 0;
-    while (PyDict_Next(notes, &place, &type, &said)) {
-        Kind *kind = new_kind(kinds, type, NOTE);
-        if (kind == NULL || take_note(kind, said) < 0)
-            return -1;
+    return 0;
+}
+
+int kinds_make(Kinds *kinds, PyObject *events, PyObject *notes, PyTypeObject *late) {
+    kinds_clear(kinds);
+    /* Lists of their own: while they are gone through, the attributes of others are asked for. */
+    PyObject *of_events = PyDict_Items(events), *of_notes = PyDict_Items(notes);
+    int done = -1;
+    if (of_events != NULL && of_notes != NULL &&
+        make_room(kinds, PyList_GET_SIZE(of_events) + PyList_GET_SIZE(of_notes) + 1) == 0 &&
+        take_all(kinds, of_events, EVENT, take_event) == 0 && take_all(kinds, of_notes, NOTE, take_note) == 0) {
+        Kind *kind = new_kind(kinds, (PyObject *)late, LATE);
+        done = kind == NULL ? -1 : take_late(kind);
     }
-    Kind *kind = new_kind(kinds, (PyObject *)late, LATE);
-    return kind == NULL ? -1 : take_late(kind);
+    Py_XDECREF(of_events);
+    Py_XDECREF(of_notes);
+    if (done < 0)
+        kinds_clear(kinds); /* half of it would be worse than nothing */
+    return done;
 }
 
 void kinds_clear(Kinds *kinds) {

@@ -90,17 +90,16 @@ int resting_put(Resting *resting, PyObject *key, const char *cell, size_t length
 }
 
 Laid *resting_take(Resting *resting, PyObject *key) {
-    if (resting->count == 0)
-        return NULL;
     uint32_t mark;
     Py_ssize_t length;
+    /* First of all: what could never be laid down is refused when it comes, whether or not there is anything here. */
     const char *text = PyUnicode_AsUTF8AndSize(key, &length);
-    if (text == NULL || !mark_of(key, &mark))
+    if (text == NULL || !mark_of(key, &mark) || resting->count == 0)
         return NULL;
     size_t mask = resting->size - 1;
     for (size_t place = mark & mask; resting->marks[place] != NEVER_USED; place = (place + 1) & mask) {
         Laid *laid = resting->cells[place];
-        if (resting->marks[place] != mark || laid->key_length != (uint32_t)length ||
+        if (resting->marks[place] != mark || laid->key_length != (size_t)length ||
             memcmp(laid->bytes, text, (size_t)length) != 0)
             continue;
         if (resting->marks[(place + 1) & mask] != NEVER_USED) {

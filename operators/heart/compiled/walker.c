@@ -14,6 +14,8 @@
 #include "resting.h"
 #include "timers.h"
 
+static const int64_t LONGEST_HORIZON = (int64_t)1 << 59; /* with moments as they are, their sum does not overflow */
+
 enum {
     AT_ONCE = 64, /* cells of a snapshot that are packed with each advance of a group */
     LEFT = 16,    /* touched cells of a group that a snapshot may have to lay down */
@@ -29,6 +31,7 @@ typedef struct {
     int64_t horizon;
     Py_ssize_t live_limit;
     bool per_group, recording;
+    bool busy; /* no method but armers and len() is for those whom it calls; nor for anybody once it was cleared */
     PyObject *group_key;
     PyObject *live;    /* key -> Cell */
     PyObject *touched; /* keys, since the last snapshot or since they were told */
@@ -37,6 +40,30 @@ typedef struct {
     Timers timers;
     Resting resting;
 } Walker;
+
+/* ---- one thing at a time ---- */
+
+/* Whether it may begin with something; if so, what comes of it goes through ``ended``. */
+static bool begins(Walker *self) {
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "a walker was asked for something while it was at work");
+        return false;
+    }
+    self->busy = true;
+    return true;
+}
+
+static PyObject *ended(Walker *self, PyObject *result) {
+    self->busy = false;
+    return result;
+}
+
+static bool is_key(PyObject *key) {
+    if (PyUnicode_Check(key))
+        return true;
+    PyErr_Format(PyExc_TypeError, "a key is a str, not %R", key);
+    return false;
+}
 
 /* ---- cells: live and at rest ---- */
 
@@ -80,9 +107,10 @@ static Cell *unpacked(Walker *self, PyObject *key, const char *data, size_t leng
         PyErr_SetString(PyExc_ValueError, "a cell at rest is too short");
         return NULL;
     }
-    PyObject *view = PyMemoryView_FromMemory((char *)data + WAKE_BYTES, (Py_ssize_t)length - WAKE_BYTES, PyBUF_READ);
-    PyObject *parts = view == NULL ? NULL : PyObject_CallOneArg(self->decode, view);
-    Py_XDECREF(view);
+    /* A copy, as nobody says for how long it is held. */
+    PyObject *bytes = PyBytes_FromStringAndSize(data + WAKE_BYTES, (Py_ssize_t)length - WAKE_BYTES);
+    PyObject *parts = bytes == NULL ? NULL : PyObject_CallOneArg(self->decode, bytes);
+    Py_XDECREF(bytes);
     if (parts == NULL)
         return NULL;
     if (!PyTuple_Check(parts) || PyTuple_GET_SIZE(parts) != 2 + self->parts) {
@@ -139,6 +167,8 @@ static Cell *made_live(Walker *self, PyObject *key, Cell *cell) {
 
 /* The live cell of a key, made anew if there is none; it counts as changed. Borrowed; NULL with an error set. */
 static Cell *touch(Walker *self, PyObject *key) {
+    if (!is_key(key))
+        return NULL;
     Cell *cell = live_cell(self, key);
     if (cell != NULL) {
         if (!cell->clean)
@@ -209,6 +239,24 @@ static PyObject *content(Walker *self, PyObject *key, const Cell *cell, bool *an
     return parts;
 }
 
+static PyObject *behind_its_wake(PyObject *encoded, int64_t wake) {
+    if (!PyBytes_Check(encoded)) {
+        PyErr_SetString(PyExc_TypeError, "what is encoded is bytes");
+        return NULL;
+    }
+    if (wake < 0) {
+        PyErr_SetString(PyExc_OverflowError, "nobody at rest is woken before 1970");
+        return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(encoded);
+    PyObject *whole = PyBytes_FromStringAndSize(NULL, WAKE_BYTES + size);
+    if (whole != NULL) {
+        write_wake(PyBytes_AS_STRING(whole), wake);
+        memcpy(PyBytes_AS_STRING(whole) + WAKE_BYTES, PyBytes_AS_STRING(encoded), (size_t)size);
+    }
+    return whole;
+}
+
 /* A cell as bytes; None for one that there is nothing of. A new reference; NULL with an error set. */
 static PyObject *laid(Walker *self, PyObject *key, const Cell *cell) {
     bool anything;
@@ -217,14 +265,9 @@ static PyObject *laid(Walker *self, PyObject *key, const Cell *cell) {
         return NULL;
     PyObject *encoded = anything ? PyObject_CallOneArg(self->encode, parts) : Py_NewRef(Py_None);
     Py_DECREF(parts);
-    if (encoded == NULL || encoded == Py_None)
+    if (encoded == NULL || !anything)
         return encoded;
-    Py_ssize_t size = PyBytes_GET_SIZE(encoded);
-    PyObject *whole = PyBytes_FromStringAndSize(NULL, WAKE_BYTES + size);
-    if (whole != NULL) {
-        write_wake(PyBytes_AS_STRING(whole), cell->wake);
-        memcpy(PyBytes_AS_STRING(whole) + WAKE_BYTES, PyBytes_AS_STRING(encoded), (size_t)size);
-    }
+    PyObject *whole = behind_its_wake(encoded, cell->wake);
     Py_DECREF(encoded);
     return whole;
 }
@@ -475,51 +518,47 @@ static int walk_event(Walker *self, const Kind *kind, PyObject *entry, PyObject 
     return hear(kind, event, at);
 }
 
-static int walk_entry(Walker *self, PyObject *entry, Walked *walked) {
-    const Kind *kind = kind_of(&self->kinds, Py_TYPE(entry));
-    PyObject *at = kind == NULL ? NULL : field_at(entry, kind->time);
-    if (at == NULL)
-        return -1;
-    int64_t time = whole_number(at);
-    if (time == -1 && PyErr_Occurred())
-        return -1;
-    while (timers_has(&self->timers, time))
-        if (fire(self) < 0)
-            return -1;
-    if (kind->what == NOTE) {
-        PyObject *key = field_at(entry, kind->key);
-        return key == NULL || touch(self, key) == NULL ? -1 : hear(kind, entry, at);
-    }
-    PyObject *event = entry;
-    if (kind->what == LATE) {
-        event = field_at(entry, kind->event);
-        kind = event == NULL ? NULL : kind_of(&self->kinds, Py_TYPE(event));
-        if (kind == NULL)
-            return -1;
-        if (kind->what != EVENT) {
-            PyErr_SetString(PyExc_TypeError, "what is late is an event");
-            return -1;
-        }
-    }
-    return walk_event(self, kind, entry, event, at, time, walked);
+static int walk_note(Walker *self, const Kind *kind, PyObject *note, PyObject *at) {
+    PyObject *key = Py_XNewRef(field_at(note, kind->key));
+    int done = key == NULL || touch(self, key) == NULL ? -1 : hear(kind, note, at);
+    Py_XDECREF(key);
+    return done;
 }
 
-static PyObject *walker_walk(Walker *self, PyObject *const *arguments, Py_ssize_t count) {
-    if (count != 2 || !PyList_Check(arguments[0])) {
-        PyErr_SetString(PyExc_TypeError, "walk(ready: list, watermark: int)");
-        return NULL;
-    }
-    if (self->say_late == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a walker must hear whom to call before it walks");
-        return NULL;
-    }
-    int64_t watermark = whole_number(arguments[1]);
-    if (watermark == -1 && PyErr_Occurred())
-        return NULL;
+static int walk_late(Walker *self, const Kind *kind, PyObject *late, PyObject *at, int64_t time, Walked *walked) {
+    PyObject *event = Py_XNewRef(field_at(late, kind->event));
+    if (event == NULL)
+        return -1;
+    const Kind *its_kind = kind_of(&self->kinds, Py_TYPE(event));
+    int done = -1;
+    if (its_kind != NULL && its_kind->what == EVENT)
+        done = walk_event(self, its_kind, late, event, at, time, walked);
+    else if (its_kind != NULL)
+        PyErr_SetObject(PyExc_KeyError, (PyObject *)Py_TYPE(event)); /* nothing else can be late */
+    Py_DECREF(event);
+    return done;
+}
+
+static int walk_entry(Walker *self, PyObject *entry, Walked *walked) {
+    const Kind *kind = kind_of(&self->kinds, Py_TYPE(entry));
+    PyObject *at = kind == NULL ? NULL : Py_XNewRef(field_at(entry, kind->time)); /* whoever hears it may change it */
+    int64_t time = at == NULL ? -1 : moment_of(at);
+    int done = time == -1 && PyErr_Occurred() ? -1 : 0;
+    while (done == 0 && timers_has(&self->timers, time))
+        done = fire(self);
+    if (done == 0)
+        done = kind->what == NOTE   ? walk_note(self, kind, entry, at)
+               : kind->what == LATE ? walk_late(self, kind, entry, at, time, walked)
+                                    : walk_event(self, kind, entry, entry, at, time, walked);
+    Py_XDECREF(at);
+    return done;
+}
+
+/* Entries and timers, merged in time order: a timer due at t comes before everything at t. */
+static PyObject *walked_through(Walker *self, PyObject *ready, int64_t watermark) {
     if (reach(self, watermark + 1) < 0 || (self->per_group && touch(self, self->group_key) == NULL))
         return NULL;
     Walked walked = {0, 0};
-    PyObject *ready = arguments[0];
     for (Py_ssize_t index = 0; index < PyList_GET_SIZE(ready); index++) {
         PyObject *entry = Py_NewRef(PyList_GET_ITEM(ready, index));
         int done = walk_entry(self, entry, &walked);
@@ -531,6 +570,21 @@ static PyObject *walker_walk(Walker *self, PyObject *const *arguments, Py_ssize_
         if (fire(self) < 0)
             return NULL;
     return Py_BuildValue("(nn)", walked.applied, walked.duplicates);
+}
+
+static PyObject *walker_walk(Walker *self, PyObject *const *arguments, Py_ssize_t count) {
+    if (count != 2 || !PyList_Check(arguments[0])) {
+        PyErr_SetString(PyExc_TypeError, "walk(ready: list, watermark: int)");
+        return NULL;
+    }
+    if (self->say_late == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a walker must hear whom to call before it walks");
+        return NULL;
+    }
+    int64_t watermark = moment_of(arguments[1]);
+    if ((watermark == -1 && PyErr_Occurred()) || !begins(self))
+        return NULL;
+    return ended(self, walked_through(self, arguments[0], watermark));
 }
 
 /* ---- what is stored ---- */
@@ -545,12 +599,14 @@ static int tell(Walker *self, Py_ssize_t count) {
         if (cell == NULL || cell->clean)
             continue;
         PyObject *data = laid(self, key, cell);
-        int failed = data == NULL || PyDict_SetItem(self->changed, key, data) < 0;
-        cell->clean = true;
-        if (!failed && data == Py_None)
-            failed = PyDict_DelItem(self->live, key) < 0;
+        int done = data == NULL ? -1 : PyDict_SetItem(self->changed, key, data);
+        if (done == 0) {
+            cell->clean = true; /* only now: what could not be told is still to be told */
+            if (data == Py_None)
+                done = PyDict_DelItem(self->live, key);
+        }
         Py_XDECREF(data);
-        if (failed)
+        if (done < 0)
             return -1;
     }
     return PyList_SetSlice(self->touched, 0, count, NULL);
@@ -579,10 +635,11 @@ static int settle(Walker *self) {
 }
 
 static PyObject *walker_tidy(Walker *self, PyObject *Py_UNUSED(nothing)) {
-    Py_ssize_t ahead = self->recording ? PyList_GET_SIZE(self->touched) - LEFT : 0;
-    if (settle(self) < 0 || (ahead > 0 && tell(self, ahead) < 0) || rest_the_older_half(self) < 0)
+    if (!begins(self))
         return NULL;
-    Py_RETURN_NONE;
+    Py_ssize_t ahead = self->recording ? PyList_GET_SIZE(self->touched) - LEFT : 0;
+    bool failed = settle(self) < 0 || (ahead > 0 && tell(self, ahead) < 0) || rest_the_older_half(self) < 0;
+    return ended(self, failed ? NULL : Py_NewRef(Py_None));
 }
 
 /* All cells at rest, into a dict. */
@@ -603,7 +660,7 @@ static int add_resting(const Walker *self, PyObject *cells) {
     return 0;
 }
 
-static PyObject *walker_changes(Walker *self, PyObject *Py_UNUSED(nothing)) {
+static PyObject *changes(Walker *self) {
     if (!self->recording) {
         self->recording = true;
         PyObject *all_live = PyDict_Keys(self->live);
@@ -624,7 +681,11 @@ static PyObject *walker_changes(Walker *self, PyObject *Py_UNUSED(nothing)) {
     return changed;
 }
 
-static PyObject *walker_all(Walker *self, PyObject *Py_UNUSED(nothing)) {
+static PyObject *walker_changes(Walker *self, PyObject *Py_UNUSED(nothing)) {
+    return begins(self) ? ended(self, changes(self)) : NULL;
+}
+
+static PyObject *all_cells(Walker *self) {
     PyObject *cells = PyDict_New();
     if (cells == NULL || add_resting(self, cells) < 0)
         goto failed;
@@ -643,25 +704,66 @@ failed:
     return NULL;
 }
 
+static PyObject *walker_all(Walker *self, PyObject *Py_UNUSED(nothing)) {
+    return begins(self) ? ended(self, all_cells(self)) : NULL;
+}
+
+static int lay_one_over(PyObject *cells, PyObject *key, PyObject *data) {
+    if (!is_key(key))
+        return -1;
+    if (data == Py_None) {
+        int there = PyDict_Contains(cells, key);
+        return there > 0 ? PyDict_DelItem(cells, key) : there;
+    }
+    if (!PyBytes_Check(data) || PyBytes_GET_SIZE(data) < WAKE_BYTES) {
+        PyErr_SetString(PyExc_ValueError, "a cell at rest is bytes, with its wake in front");
+        return -1;
+    }
+    return PyDict_SetItem(cells, key, data);
+}
+
 /* Changes over a base: later parts win, None takes away. */
 static int lay_over(PyObject *cells, PyObject *part) {
     PyObject *items = PyMapping_Items(part);
     int done = items == NULL ? -1 : 0;
     for (Py_ssize_t index = 0; done == 0 && index < PyList_GET_SIZE(items); index++) {
-        PyObject *key = PyTuple_GET_ITEM(PyList_GET_ITEM(items, index), 0);
-        PyObject *data = PyTuple_GET_ITEM(PyList_GET_ITEM(items, index), 1);
-        if (data == Py_None) {
-            int there = PyDict_Contains(cells, key);
-            done = there > 0 ? PyDict_DelItem(cells, key) : there;
-        } else if (!PyBytes_Check(data) || PyBytes_GET_SIZE(data) < WAKE_BYTES) {
-            PyErr_SetString(PyExc_ValueError, "a cell at rest is bytes, with its wake in front");
-            done = -1;
+        PyObject *item = PyList_GET_ITEM(items, index);
+        if (PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 2) {
+            done = lay_one_over(cells, PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1));
         } else {
-            done = PyDict_SetItem(cells, key, data);
+            PyErr_SetString(PyExc_TypeError, "the items of a part are pairs");
+            done = -1;
         }
     }
     Py_XDECREF(items);
     return done;
+}
+
+/* All parts together; a new reference, NULL with an error set. */
+static PyObject *laid_together(PyObject *parts) {
+    PyObject *each = PyObject_GetIter(parts), *cells = each == NULL ? NULL : PyDict_New(), *part;
+    while (cells != NULL && (part = PyIter_Next(each)) != NULL) {
+        if (lay_over(cells, part) < 0)
+            Py_CLEAR(cells);
+        Py_DECREF(part);
+    }
+    Py_XDECREF(each);
+    if (PyErr_Occurred())
+        Py_CLEAR(cells);
+    return cells;
+}
+
+/* Begin anew with the cells of a snapshot. */
+static int begin_with(Walker *self, PyObject *cells, bool recording) {
+    resting_clear(&self->resting);
+    timers_clear(&self->timers);
+    Py_SETREF(self->loose, Py_NewRef(cells));
+    self->recording = recording;
+    PyDict_Clear(self->live);
+    PyDict_Clear(self->changed);
+    for (Py_ssize_t slot = 0; slot < self->parts; slot++)
+        PyDict_Clear(self->states[slot]);
+    return PyList_SetSlice(self->touched, 0, PyList_GET_SIZE(self->touched), NULL);
 }
 
 static PyObject *walker_restore(Walker *self, PyObject *arguments, PyObject *named) {
@@ -670,31 +772,12 @@ static PyObject *walker_restore(Walker *self, PyObject *arguments, PyObject *nam
     int recording;
     if (!PyArg_ParseTupleAndKeywords(arguments, named, "O$p:restore", names, &parts, &recording))
         return NULL;
-    PyObject *cells = PyDict_New();
-    PyObject *each = cells == NULL ? NULL : PyObject_GetIter(parts);
-    PyObject *part = NULL;
-    while (each != NULL && (part = PyIter_Next(each)) != NULL) {
-        int done = lay_over(cells, part);
-        Py_DECREF(part);
-        if (done < 0)
-            break;
-    }
-    Py_XDECREF(each);
-    if (PyErr_Occurred() || cells == NULL) {
-        Py_XDECREF(cells);
+    if (!begins(self))
         return NULL;
-    }
-    resting_clear(&self->resting);
-    timers_clear(&self->timers);
-    Py_SETREF(self->loose, cells);
-    self->recording = recording;
-    PyDict_Clear(self->live);
-    PyDict_Clear(self->changed);
-    for (Py_ssize_t slot = 0; slot < self->parts; slot++)
-        PyDict_Clear(self->states[slot]);
-    if (PyList_SetSlice(self->touched, 0, PyList_GET_SIZE(self->touched), NULL) < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    PyObject *cells = laid_together(parts);
+    int done = cells == NULL ? -1 : begin_with(self, cells, recording);
+    Py_XDECREF(cells);
+    return ended(self, done < 0 ? NULL : Py_NewRef(Py_None));
 }
 
 /* ---- how components ask to be woken ---- */
@@ -713,7 +796,7 @@ static PyObject *armer_call(PyObject *callee, PyObject *const *arguments, size_t
         return NULL;
     }
     int64_t due = whole_number(arguments[1]);
-    if (due == -1 && PyErr_Occurred())
+    if ((due == -1 && PyErr_Occurred()) || !is_key(arguments[0]))
         return NULL;
     Cell *cell = live_cell(self->walker, arguments[0]);
     if (cell == NULL) {
@@ -731,14 +814,10 @@ static int armer_traverse(Armer *self, visitproc visit, void *arg) {
     return 0;
 }
 
-static int armer_clear(Armer *self) {
-    Py_CLEAR(self->walker);
-    return 0;
-}
-
+/* What goes round over an armer goes round over its walker, which breaks it; so an armer always has one. */
 static void armer_dealloc(Armer *self) {
     PyObject_GC_UnTrack(self);
-    armer_clear(self);
+    Py_DECREF(self->walker);
     PyObject_GC_Del(self);
 }
 
@@ -750,7 +829,6 @@ PyTypeObject ArmerType = {
     .tp_call = PyVectorcall_Call,
     .tp_vectorcall_offset = offsetof(Armer, call),
     .tp_traverse = (traverseproc)armer_traverse,
-    .tp_clear = (inquiry)armer_clear,
     .tp_dealloc = (destructor)armer_dealloc,
 };
 
@@ -775,10 +853,10 @@ static PyObject *walker_armer(Walker *self, PyObject *number) {
 /* ---- the walker as an object ---- */
 
 static int take_components(Walker *self, PyObject *components) {
-    PyObject *parts = PySequence_Fast(components, "components are a sequence");
+    PyObject *parts = PySequence_Tuple(components);
     if (parts == NULL)
         return -1;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(parts);
+    Py_ssize_t count = PyTuple_GET_SIZE(parts);
     self->components = PyMem_Calloc((size_t)count + 1, sizeof(PyObject *));
     self->states = PyMem_Calloc((size_t)count + 1, sizeof(PyObject *));
     self->wakers = PyMem_Calloc((size_t)count + 1, sizeof(PyObject *));
@@ -786,7 +864,7 @@ static int take_components(Walker *self, PyObject *components) {
     if (done < 0)
         PyErr_NoMemory();
     for (Py_ssize_t slot = 0; done == 0 && slot < count; slot++) {
-        PyObject *component = PySequence_Fast_GET_ITEM(parts, slot);
+        PyObject *component = PyTuple_GET_ITEM(parts, slot);
         self->parts = slot + 1;
         self->components[slot] = Py_NewRef(component);
         self->states[slot] = PyObject_GetAttrString(component, "states");
@@ -812,8 +890,8 @@ static int take_arguments(Walker *self, PyObject *arguments, PyObject *named) {
     if (!PyArg_ParseTupleAndKeywords(arguments, named, "OnL$OOOO:Walker", names, &components, &self->live_limit,
                                      &horizon, &encode, &decode, &digest, &seeds))
         return -1;
-    if (horizon <= 0 || !PyDict_Check(seeds)) {
-        PyErr_SetString(PyExc_ValueError, "the horizon is above 0, and seeds are a dict");
+    if (horizon <= 0 || horizon > LONGEST_HORIZON || !PyDict_Check(seeds)) {
+        PyErr_SetString(PyExc_ValueError, "the horizon is above 0 and no age of the world, and seeds are a dict");
         return -1;
     }
     self->horizon = horizon;
@@ -839,32 +917,44 @@ static PyObject *walker_new(PyTypeObject *type, PyObject *arguments, PyObject *n
     return (PyObject *)self;
 }
 
-/* Say who is to be called. ``heard``: a walker.Heard. */
-static PyObject *walker_hear(Walker *self, PyObject *heard) {
+static int take_wakers(Walker *self) {
+    for (Py_ssize_t slot = 0; slot < self->parts; slot++) {
+        PyObject *waker = PyObject_GetAttrString(self->components[slot], "on_timer");
+        if (waker == NULL)
+            return -1;
+        Py_XSETREF(self->wakers[slot], waker);
+    }
+    return 0;
+}
+
+/* Without ``say_late`` it does not walk: that comes last. */
+static int take_heard(Walker *self, PyObject *heard) {
+    Py_CLEAR(self->say_late);
     PyObject *events = PyObject_GetAttrString(heard, "events");
     PyObject *notes = events == NULL ? NULL : PyObject_GetAttrString(heard, "notes");
     PyObject *say_late = notes == NULL ? NULL : PyObject_GetAttrString(heard, "say_late");
     PyObject *late = say_late == NULL ? NULL : PyObject_GetAttrString(heard, "late");
     int done = -1;
     if (late != NULL) {
-        if (PyDict_Check(events) && PyDict_Check(notes) && PyType_Check(late))
-            done = kinds_make(&self->kinds, events, notes, (PyTypeObject *)late);
-        else
+        if (!PyDict_Check(events) || !PyDict_Check(notes) || !PyType_Check(late))
             PyErr_SetString(PyExc_TypeError, "what is heard is told by two dicts and a type");
-        Py_XSETREF(self->say_late, Py_NewRef(say_late));
+        else if (kinds_make(&self->kinds, events, notes, (PyTypeObject *)late) == 0 && take_wakers(self) == 0)
+            done = 0;
     }
-    for (Py_ssize_t slot = 0; done == 0 && slot < self->parts; slot++) {
-        PyObject *waker = PyObject_GetAttrString(self->components[slot], "on_timer");
-        Py_XSETREF(self->wakers[slot], waker);
-        done = waker == NULL ? -1 : 0;
-    }
+    if (done == 0)
+        self->say_late = Py_NewRef(say_late);
     Py_XDECREF(events);
     Py_XDECREF(notes);
     Py_XDECREF(say_late);
     Py_XDECREF(late);
-    if (done < 0)
+    return done;
+}
+
+/* Say who is to be called. ``heard``: a walker.Heard. */
+static PyObject *walker_hear(Walker *self, PyObject *heard) {
+    if (!begins(self))
         return NULL;
-    Py_RETURN_NONE;
+    return ended(self, take_heard(self, heard) < 0 ? NULL : Py_NewRef(Py_None));
 }
 
 static int walker_traverse(Walker *self, visitproc visit, void *arg) {
@@ -878,14 +968,12 @@ static int walker_traverse(Walker *self, visitproc visit, void *arg) {
     Py_VISIT(self->digest);
     Py_VISIT(self->seeds);
     Py_VISIT(self->say_late);
-    Py_VISIT(self->live);
-    Py_VISIT(self->touched);
-    Py_VISIT(self->changed);
-    Py_VISIT(self->loose);
     return kinds_visit(&self->kinds, visit, arg);
 }
 
+/* Keys and cells refer to nothing, so they stay: an armer may be called as long as anybody has it. */
 static int walker_clear(Walker *self) {
+    self->busy = true;
     for (Py_ssize_t slot = 0; slot < self->parts; slot++) {
         Py_CLEAR(self->components[slot]);
         Py_CLEAR(self->states[slot]);
@@ -897,10 +985,6 @@ static int walker_clear(Walker *self) {
     Py_CLEAR(self->digest);
     Py_CLEAR(self->seeds);
     Py_CLEAR(self->say_late);
-    Py_CLEAR(self->live);
-    Py_CLEAR(self->touched);
-    Py_CLEAR(self->changed);
-    Py_CLEAR(self->loose);
     return 0;
 }
 
@@ -909,7 +993,11 @@ static void walker_dealloc(Walker *self) {
     walker_clear(self);
     timers_clear(&self->timers);
     resting_clear(&self->resting);
-    Py_CLEAR(self->group_key);
+    Py_XDECREF(self->live);
+    Py_XDECREF(self->touched);
+    Py_XDECREF(self->changed);
+    Py_XDECREF(self->loose);
+    Py_XDECREF(self->group_key);
     PyMem_Free(self->components);
     PyMem_Free(self->states);
     PyMem_Free(self->wakers);
