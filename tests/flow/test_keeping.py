@@ -60,9 +60,10 @@ class Stored(Struct, frozen=True):
 class OneGroup:
     """All stages with a single key group, its keeper, and what its store came to hold, epoch by epoch."""
 
-    def __init__(self, number: int, *, live_cells: int = 2_048) -> None:
+    def __init__(self, number: int, *, live_cells: int = 2_048, compiled: bool = True) -> None:
         self.number = number
         self._live_cells = live_cells
+        self._compiled = compiled
         self.flow = self._fresh_flow()
         self.keeper = GroupKeeper(number)
         self.keeper.stages = {stage: groups[0] for stage, groups in self.flow.groups.items()}
@@ -71,7 +72,7 @@ class OneGroup:
         self._place: int | None = None
 
     def _fresh_flow(self) -> MemoryDriver:
-        return driver(SETTINGS, ["log"], groups=1, live_cells=self._live_cells)
+        return driver(SETTINGS, ["log"], groups=1, live_cells=self._live_cells, compiled=self._compiled)
 
     def feed(self, told: AnyEvent) -> list[Record]:
         """The next event."""
@@ -105,11 +106,14 @@ class OneGroup:
         self.epochs.append(Stored(head, parts, self.flow.intake.router.snapshot(), self.read))
 
     def go_on(self, back: int, chance: Random) -> None:
-        """As a new process, from the epoch that was committed ``back`` epochs ago, whatever came after it."""
+        """As a new process, from the epoch that was committed ``back`` epochs ago, whatever came after it. Its walk may
+        be compiled when that of the process before was not, or the other way round.
+        """
+        self._compiled = chance.random() < 0.5
         self.epochs = self.epochs[: len(self.epochs) - back]
         stored = self.epochs[-1]
         self.flow, self.read, self._place = self._fresh_flow(), stored.read, None
-        worker = handed_over(stored, chance, self._live_cells)
+        worker = handed_over(stored, chance, self._live_cells, compiled=self._compiled)
         assert worker.ready
         assert worker.outputs() == {"alerts/0": stored.read}
         for stage, groups in self.flow.groups.items():
@@ -122,9 +126,9 @@ class OneGroup:
         self.flow.intake.resume(stored.clocks)
 
 
-def handed_over(stored: Stored, chance: Random, live_cells: int = 2_048) -> Worker:
+def handed_over(stored: Stored, chance: Random, live_cells: int = 2_048, *, compiled: bool = True) -> Worker:
     """A worker to which the engine has handed what a store holds, in any order."""
-    worker = Worker(topology(Environment(SETTINGS, 1, live_cells=live_cells)))
+    worker = Worker(topology(Environment(SETTINGS, 1, live_cells=live_cells, compiled=compiled)))
     parts: list[tuple[int | None, bytes]] = [*stored.parts.items(), (None, stored.head)]
     chance.shuffle(parts)
     for place, part in parts:
@@ -159,12 +163,14 @@ def whole(flow: MemoryDriver) -> dict[str, tuple[GroupHead, dict[str, Any]]]:
 class KilledAndRestored(RuleBasedStateMachine):
     """Events, epochs and deaths in any order, beside a run in which nobody dies."""
 
-    @initialize(told=EVENTS, number=st.integers(0, 30), live_cells=st.sampled_from((1, 2, 2_048)))
-    def begins(self, told: list[AnyEvent], number: int, live_cells: int) -> None:
+    @initialize(
+        told=EVENTS, number=st.integers(0, 30), live_cells=st.sampled_from((1, 2, 2_048)), compiled=st.booleans()
+    )
+    def begins(self, told: list[AnyEvent], number: int, live_cells: int, *, compiled: bool) -> None:
         """What will happen is known beforehand, and what comes of it undisturbed."""
         self.told = told
-        self.group = OneGroup(number, live_cells=live_cells)
-        undisturbed = OneGroup(0)
+        self.group = OneGroup(number, live_cells=live_cells, compiled=compiled)
+        undisturbed = OneGroup(0, compiled=not compiled)
         self.expected = [outputs(undisturbed.feed(each)) for each in told]
         self.at_the_end = whole(undisturbed.flow)
 
@@ -226,7 +232,7 @@ def test_after_each_death_all_is_as_it_was_at_that_event(
 ) -> None:
     told, states = day
     chance = Random(seed)
-    group = OneGroup(seed, live_cells=live_cells)
+    group = OneGroup(seed, live_cells=live_cells, compiled=chance.random() < 0.5)
     while group.read < len(told):
         group.feed(told[group.read])
         if chance.random() < 0.4:

@@ -129,6 +129,17 @@ def test_laying_the_state_to_rest_at_any_moment_does_not_matter(chosen: Logs, li
     assert_same(records, expected)
 
 
+@given(LOGS, st.sampled_from((0, 2, 1_000_000)), st.sampled_from((1, 8)), CHANCE)
+def test_whether_the_walk_is_compiled_does_not_matter(
+    chosen: Logs, live_cells: int, groups: int, chance: Random
+) -> None:
+    batches = portions(chosen, chance)
+    in_python, compiled = (
+        fed(driver(SETTINGS, chosen, groups, live_cells=live_cells, compiled=each), batches) for each in (False, True)
+    )
+    assert_same(compiled, in_python)
+
+
 @given(EVENTS, CHANCE)
 def test_the_order_within_the_allowed_out_of_orderness_does_not_matter(told: list[AnyEvent], chance: Random) -> None:
     def log(key: Mapping[str, int]) -> Log:
@@ -196,20 +207,19 @@ def test_a_run_goes_on_from_its_snapshot_as_if_nothing_had_happened(
 ) -> None:
     batches = portions(chosen, chance)
     records, start = [], 0
-    flow = driver(SETTINGS, chosen, groups)
+    flow = driver(SETTINGS, chosen, groups, compiled=chance.random() < 0.5)
     for cut in sorted(chance.choices(range(len(batches) + 1), k=restarts)):
         records += fed(flow, batches[start:cut])
         start = cut
         ended = [name for name, clock in flow.intake.router.clocks.items() if clock.finished]
-        flow = _restarted(flow, chosen, groups)
+        flow = _restarted(flow, driver(SETTINGS, chosen, groups, compiled=chance.random() < 0.5))
         records += flow.feed(*(batch(name, (), finished=True) for name in ended))  # as a reader says it again
     records += fed(flow, batches[start:])
     assert_same(records, run(chosen, SETTINGS, groups))
 
 
-def _restarted(flow: MemoryDriver, chosen: Logs, groups: int) -> MemoryDriver:
+def _restarted(flow: MemoryDriver, fresh: MemoryDriver) -> MemoryDriver:
     stored = msgspec.msgpack.encode(flow.snapshot())
-    fresh = driver(SETTINGS, chosen, groups)
     fresh.restore(msgspec.msgpack.decode(stored, type=MemorySnapshot))
     return fresh
 

@@ -26,9 +26,13 @@ def driver(
     groups: int = 8,
     until: int | None = None,
     live_cells: int = LIVE_CELLS,
+    *,
+    compiled: bool = True,
 ) -> MemoryDriver:
-    """A fresh driver. ``live_cells``: of how many keys a key group keeps the state as objects."""
-    plan = topology(Environment(settings, groups, live_cells=live_cells))
+    """A fresh driver. ``live_cells``: of how many keys a key group keeps the state as objects. ``compiled``: with the
+    compiled part of the heart, where it was built.
+    """
+    plan = topology(Environment(settings, groups, live_cells=live_cells, compiled=compiled))
     return MemoryDriver(plan, partitions, until=until)
 
 
