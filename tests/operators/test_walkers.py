@@ -354,6 +354,15 @@ def test_of_components_that_are_due_at_once_the_first_is_woken_first() -> None:
 
 
 @needs_both
+def test_a_timer_comes_before_whatever_happens_when_it_is_due() -> None:
+    twins = both(horizon=DAY)
+    walked(twins, [acted("a", 10, Act(0, "arm", 50))], 11)
+    ready = [Noted(59, "x", "b"), Noted(60, "x", "b"), acted("c", 60), late(60, acted("d", 5))]
+    _, log = walked(twins, ready, 100)
+    assert [told[0] for told in log] == ["heard", "heard", "woken", *["heard"] * 4, "late", "heard", "heard"]
+
+
+@needs_both
 @pytest.mark.parametrize("live_limit", [0, 1_000])
 def test_a_timer_at_the_edge_of_a_span_is_woken_with_the_millisecond_before(live_limit: int) -> None:
     twins = both(live_limit=live_limit, horizon=DAY)
@@ -530,6 +539,26 @@ def test_what_is_no_key_is_refused_when_it_comes_and_leaves_nothing_behind(subje
             twin.walker.tidy()
             twin.walker.changes()
         assert len(twin.walker) == live
+
+
+class Alike:
+    """Found where a key is looked for, and none."""
+
+    def __eq__(self, other: object) -> bool:
+        return other == "a"
+
+    def __hash__(self) -> int:
+        return hash("a")
+
+
+def test_what_only_looks_like_a_key_is_refused(compiled: Twin) -> None:
+    compiled.walked([acted("a", 10), acted("b", 10, Act(0, "arm", 50))], 11)
+    with pytest.raises(TypeError, match="a key is a str"):
+        compiled.walker.armer(0)(Alike(), 50)  # type: ignore[arg-type]
+    for entry in (OfField("2", "oms", 20, Alike()), Noted(20, "x", Alike())):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a key is a str"):
+            compiled.walker.walk([entry], 21)
+    assert len(compiled.walked([], 100)[1]) == 1
 
 
 @needs_both
