@@ -5,10 +5,12 @@ import resource
 import shutil
 import sys
 import sysconfig
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -341,6 +343,43 @@ class TwoWalkers(RuleBasedStateMachine):
 TestTwoWalkers = needs_both(TwoWalkers.TestCase)
 
 
+def by_chance(chance: Random) -> Callable[[int], Any]:
+    """What happens some time after now."""
+    after = chance.choice((0, 1, chance.randrange(3_000), chance.randrange(2 * SPAN)))
+    ahead = chance.choice((-500, 1, chance.randrange(3_000), chance.randrange(3 * DAY)))
+    subject, slot = chance.choice("abcdefé"), chance.randrange(2)
+    acts = tuple(
+        chance.choice((Act(slot, "say", 1), Act(slot, "arm", ahead), Act(slot, "plan", abs(ahead)), Act(slot, "drop")))
+        for _ in range(chance.randrange(3))
+    )
+    kind: Any = chance.choice((Noted, Unheard, OfField, OfField, OfCard, OfWords))
+    number = str(chance.randrange(9))
+    if issubclass(kind, Noted):
+        return lambda now: kind(now + after, "x", subject, acts)
+    if chance.random() < 0.2:
+        return lambda now: late(now + after, kind(number, "oms", now, subject, acts))
+    return lambda now: kind(number, "oms", now + after, subject, acts)
+
+
+@needs_both
+@pytest.mark.parametrize("live_limit", [0, 1, 2, 3, 5, 1_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_life_is_the_same_for_both(seed: int, live_limit: int) -> None:
+    chance, twins = Random(seed), TwoWalkers()
+    horizon = chance.choice((1_000, SPAN, 2 * DAY))
+    twins.begin(live_limit=live_limit, horizon=horizon, now=SPAN - 5_000, group=chance.random() < 0.3)
+    for _ in range(300):
+        coming = [by_chance(chance) for _ in range(chance.choice((0, 1, 3, 8)))]
+        twins.walk(coming=coming, ahead=chance.choice((0, 1, 1_000, chance.randrange(SPAN), chance.randrange(2 * DAY))))
+        twins.are_tidied()
+        twins.know_the_same()
+        if chance.random() < 0.2:
+            twins.are_stored()
+        if chance.random() < 0.05:
+            fresh, other, recording = (chance.random() < 0.5 for _ in range(3))
+            twins.go_on_from_what_was_stored(chance.randrange(3), fresh=fresh, other=other, recording=recording)
+
+
 def acted(subject: str, time: int, *acts: Act, number: str = "1") -> OfField:
     """An event upon which components do something."""
     return OfField(number, "oms", time, subject, acts)
@@ -380,9 +419,9 @@ def test_a_timer_that_was_filed_late_and_asked_for_earlier_since_is_woken_earlie
     for twin in twins:
         twin.walker.tidy()
     walked(twins, [acted("a", 20, Act(1, "arm", DAY), number="2")], 21)
-    walked(twins, [acted("b", 30, number="2")], 31)
+    walked(twins, [acted(subject, 30, number="2") for subject in "bcde"], 31)
     for twin in twins:
-        twin.walker.tidy()
+        twin.walker.tidy()  # now both rest
     assert walked(twins, [], 2 * DAY)[1] == [("woken", 1, "a", DAY + 20)]
     assert len(walked(twins, [], 20 * DAY)[1]) == 2
 
@@ -786,7 +825,6 @@ class Bare:
         {"horizon": 2**70},
         {"seeds": []},
     ],
-    ids=str,
 )
 def test_a_walker_that_makes_no_sense_is_not_made(given: dict[str, Any]) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError, AttributeError)):
@@ -978,6 +1016,34 @@ def test_nothing_is_referred_to_for_longer_than_it_is_used() -> None:
     twin.walker.walk([], 10**12)
     after = [sys.getrefcount(each) for each in shared]
     assert all(abs(one - other) < 40 for one, other in zip(before, after, strict=True))
+
+
+@needs_both
+def test_nothing_is_noted_down_of_changes_that_nobody_asks_for() -> None:
+    twin = Twin(compiled_walker, live_limit=0, horizon=30 * DAY)
+    twin.hear(nobody)
+    twin.walked([acted("before", 10)], 11)
+    before = sys.getallocatedblocks()
+    for number in range(3_000):
+        twin.walker.walk([acted(str(number), 10)], 11)
+        twin.walker.tidy()
+    assert len(twin.walker) == 3_001
+    assert sys.getallocatedblocks() - before < 1_000
+
+
+@needs_both
+def test_a_deadline_is_filed_once_however_often_its_key_is_woken_and_rests() -> None:
+    twin = Twin(compiled_walker, live_limit=0, horizon=30 * DAY)
+    twin.walked([acted(subject, 10, Act(0, "arm", 2 * DAY)) for subject in "ab"], 11)
+    tracemalloc.start()
+    try:
+        for _ in range(5_000):
+            twin.walker.walk([Unheard(20, "x", "a"), Unheard(20, "x", "b")], 21)
+            twin.walker.tidy()
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
+    assert len(twin.walked([], 3 * DAY)[1]) == 2
 
 
 def _resident() -> int:
