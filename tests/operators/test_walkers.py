@@ -664,6 +664,27 @@ def test_moments_at_the_end_of_time_are_in_order() -> None:
     assert [walked(both(), [acted("a", -end)], time) for time in (-end, 0)]
 
 
+class OfOneMark(str):
+    """A key that is looked for where others are."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return 7 << 40
+
+
+@needs_both
+def test_keys_at_rest_that_share_their_mark_are_told_apart() -> None:
+    twin = Twin(compiled_walker, live_limit=0)
+    keys = [OfOneMark(letter) for letter in "abcd"]
+    for time in (10, 20, 30):
+        for number, key in enumerate(keys):
+            twin.walked([Noted(time, "x", key, (Act(0, "say", time + number),))], time)
+            assert twin.parts[0].states[key].said == [before + number for before in (10, 20, 30) if before <= time]
+            twin.walker.tidy()
+    assert len(twin.walker) == 4
+
+
 class Stray:
     """Of no use to a walker, and with fields that are none."""
 
