@@ -2,20 +2,10 @@
 
 #include <string.h>
 
+#include "growing.h"
+
 enum { SPAN_BITS = 20 }; /* 17 min */
 static const int64_t WITHIN = ((int64_t)1 << SPAN_BITS) - 1;
-
-static int grown(void **array, size_t *room, size_t size) {
-    size_t wanted = *room ? 2 * *room : 16;
-    void *more = PyMem_RawRealloc(*array, wanted * size);
-    if (more == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *array = more;
-    *room = wanted;
-    return 0;
-}
 
 static bool before(const Due *one, const Due *other) {
     if (one->due != other->due)
@@ -52,7 +42,7 @@ static void sift_down(Due *heap, size_t count, size_t place) {
 }
 
 int timers_append(Timers *timers, int64_t due, PyObject *key) {
-    if (timers->count == timers->room && grown((void **)&timers->heap, &timers->room, sizeof(Due)) < 0)
+    if (make_room((void **)&timers->heap, timers->count, &timers->room, sizeof(Due)) < 0)
         return -1;
     Py_INCREF(key);
     timers->heap[timers->count++] = (Due){due, key};
@@ -98,8 +88,7 @@ static Span *span_of(Timers *timers, int64_t number) {
     size_t place = span_place(timers, number);
     if (place < timers->span_count && timers->spans[place].number == number)
         return &timers->spans[place];
-    if (timers->span_count == timers->span_room &&
-        grown((void **)&timers->spans, &timers->span_room, sizeof(Span)) < 0)
+    if (make_room((void **)&timers->spans, timers->span_count, &timers->span_room, sizeof(Span)) < 0)
         return NULL;
     memmove(&timers->spans[place + 1], &timers->spans[place], (timers->span_count - place) * sizeof(Span));
     timers->span_count++;
@@ -113,12 +102,10 @@ int timers_file(Timers *timers, int64_t due, uint32_t mark) {
     Span *span = span_of(timers, due >> SPAN_BITS);
     if (span == NULL)
         return -1;
-    if (span->count == span->room) {
-        size_t room = span->room;
-        if (grown((void **)&span->withins, &room, sizeof(uint32_t)) < 0 ||
-            grown((void **)&span->marks, &span->room, sizeof(uint32_t)) < 0)
-            return -1;
-    }
+    size_t room = span->room; /* of both: the second array grows as the first one does */
+    if (make_room((void **)&span->withins, span->count, &room, sizeof(uint32_t)) < 0 ||
+        make_room((void **)&span->marks, span->count, &span->room, sizeof(uint32_t)) < 0)
+        return -1;
     span->withins[span->count] = (uint32_t)(due & WITHIN);
     span->marks[span->count++] = mark;
     return 0;
