@@ -19,11 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec import Struct
 
 from config.loader import load_settings
+from operators.heart.built import BUILT
 from operators.heart.component import GROUP_KEY, Arm, Context, Environment, Handler, StatefulComponent
 from operators.heart.keys import Key, by_field
 from operators.heart.messages import Late
 from operators.heart.walker import Heard, PlainWalker, Walker
-from operators.heart.walkers import BUILT, MakeWalker, compiled_walker
+from operators.heart.walkers import MakeWalker, compiled_walker
 
 ENVIRONMENT: Final = Environment(load_settings(), 4)
 DAY: Final = 86_400_000
