@@ -1,15 +1,18 @@
 """``python -m benchmarks.latency``: from an event's append to its alert readable in Kafka and in Redis, live.
 
 A real broker and a real Redis. A shop opens its orders; ``orderpulse run``, with all that is on by default and a
-recovery store, catches up with them, which says how many events a second it sustains. Then a stream at half of that
-goes on (``--rate`` gives another), in which now and then an order makes a move that its stage chain does not allow.
-Each of these must give one alert, at the time of its event, which is when it was appended. An alert may be raised once
-event time has passed its moment by ``time.out_of_orderness``: so the latency is told beyond that.
+recovery store, catches up with them. Then a stream goes on, in which now and then an order makes a move that its stage
+chain does not allow. Each of these must give one alert, at the time of its event, which is when it was appended. An
+alert may be raised once event time has passed its moment by ``time.out_of_orderness``: so the latency is told beyond
+that. Part of it is not the flow's: the partition in which the next event comes last lets time pass.
 
-Rounds are stretches of one stream; the value is over all of it.
+How many events a second the flow sustains live is tried out: the rate grows until the flow no longer keeps pace. That
+is less than while catching up, when batches are large. The stream then has half of it (``--rate`` gives another), and
+only once the flow has come to rest the measured stretch begins.
+
+Rounds are stretches of that stream; the value is over all of it.
 """
 
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -27,7 +30,8 @@ from benchmarks.answers import WrongAnswerError
 from benchmarks.lines import Line, number
 from benchmarks.live_flow import LiveFlow, live_flow
 from benchmarks.live_metrics import Histogram, histograms, least, total
-from benchmarks.live_sender import Opening, Sender, Stream, StreamPlan, open_shop
+from benchmarks.live_pace import pace_of, settle, sustained
+from benchmarks.live_sender import Opening, Sender, Sending, Stream, StreamPlan, open_shop, sending
 from benchmarks.live_trade import reserved_for
 from benchmarks.live_watch import Alert, RedisWatch, TopicWatch
 from benchmarks.program import Say, parser, positive, run_program, size
@@ -38,7 +42,8 @@ from config.settings import Settings
 from sources.topics import create_topics
 
 _LIMITS: Final = {100_000: 150.0, 1_000_000: 400.0}  # open orders -> ms beyond out-of-orderness
-_WARM_SECONDS: Final = 5.0
+_MOST_SECONDS: Final = 500.0  # that the stream goes on before the stretch that counts
+_FIRST_SHARE: Final = 0.2  # of the rate of catching up: the first that is tried
 _SPARE_SECONDS: Final = 3.0
 _PATIENCE_SECONDS: Final = 600.0
 _LATEST_SECONDS: Final = 90.0
@@ -53,7 +58,7 @@ _TOLD: Final = {
 
 
 class Options(Struct, frozen=True):
-    """``rate``: events a second; None: half of what the flow sustains. ``seconds`` are measured."""
+    """``rate``: events a second; None: half of what the flow sustains live. ``seconds`` are measured."""
 
     orders: int
     seconds: float
@@ -63,21 +68,41 @@ class Options(Struct, frozen=True):
     rate: float | None
 
 
-class Course(Struct, frozen=True):
-    """What a run gave. ``kafka``, ``redis``: (time of the event, latency beyond out-of-orderness), both in ms.
-
-    ``told``: what the flow's own metrics say of the same stretch. ``busy``: CPU seconds a second, for each process.
+class Latency(Struct, frozen=True):
+    """Of one alert, in ms: its event's time; from there to the alert, less out-of-orderness; what of it went by until
+    event time allowed it.
     """
 
-    sustained: float
-    rate: float
-    sent: Stream
-    kafka: list[tuple[int, float]]
-    redis: list[tuple[int, float]]
+    at: int
+    beyond: float
+    waited: float
+
+
+class Stretch(Struct, frozen=True):
+    """What the flow's own metrics say of the stretch that counts. ``busy``: CPU seconds a second, of each process."""
+
+    first: int
+    last: int
     told: dict[str, Histogram]
     busy: float
-    resident_mb: float
     lag: float
+
+
+class Course(Struct, frozen=True):
+    """What a run gave. ``catching_up``, ``rate``: events a second; ``sustained``: None where the rate was given.
+
+    ``settled_s``: how long it took the flow to come to rest.
+    """
+
+    catching_up: float
+    sustained: float | None
+    rate: float
+    settled_s: float
+    sent: Stream
+    kafka: list[Latency]
+    redis: list[Latency]
+    stretch: Stretch
+    resident_mb: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--seconds", type=positive, default=60, help="that are measured (default 60)")
     options.add_argument("--partitions", type=positive, default=16, help="of orders and of behaviour (default 16)")
     options.add_argument("--processes", type=positive, default=1, help="of the flow (default 1)")
-    options.add_argument("--rate", type=float, help="events a second (default: half of what the flow sustains)")
+    options.add_argument("--rate", type=float, help="events a second (default: half of what the flow sustains live)")
     given = options.parse_args(arguments)
     what = msgspec.convert({name: getattr(given, name) for name in Options.__struct_fields__}, Options)
     title = f"append -> alert, {size(what.orders)} open orders, {what.partitions} partitions, snapshots on"
@@ -115,10 +140,9 @@ def run(options: Options, both: Servers, place: Path, say: Say) -> Course:
     sender = Sender(both.kafka.bootstrap, _inputs(settings))
     opening = open_shop(sender, options.orders, options.partitions, _now())
     with live_flow(place, config, both.redis.url, options.processes) as flow:
-        sustained = caught_up(flow, opening, int(settings.time.out_of_orderness) / 1000)
-        rate = options.rate or sustained / 2
-        say(f"{sustained:,.0f} events/s sustained; the stream has {rate:,.0f}")
-        course = follow(options, both, settings, flow, rate, sustained)
+        catching_up = caught_up(flow, opening, int(settings.time.out_of_orderness) / 1000)
+        say(f"{catching_up:,.0f} events/s while catching up")
+        course = follow(options, both, settings, flow, catching_up, say)
         flow.stop()
     return course
 
@@ -153,60 +177,62 @@ def caught_up(flow: LiveFlow, opening: Opening, behind: float) -> float:
     raise RuntimeError(f"the flow did not read {opening.events} events in {_PATIENCE_SECONDS:.0f} s")
 
 
-def follow(
-    options: Options, both: Servers, settings: Settings, flow: LiveFlow, rate: float, sustained: float
-) -> Course:
-    """Let the stream go on and watch for the alerts; what the shop's opening left behind is over before it counts."""
-    behind = int(settings.time.out_of_orderness) / 1000
-    warm = behind + _WARM_SECONDS
-    seconds = warm + options.seconds + behind + _SPARE_SECONDS
-    reserved = reserved_for(rate, seconds)
-    if reserved > options.orders // 2:
-        raise RuntimeError(f"{options.orders} orders are too few for {rate:.0f} events/s: take more, or a lower rate")
-    plan = StreamPlan(
-        both.kafka.bootstrap, _inputs(settings), options.partitions, options.orders, reserved, rate, seconds
-    )
+def follow(options: Options, both: Servers, settings: Settings, flow: LiveFlow, catching_up: float, say: Say) -> Course:
+    """Let the stream go on, find out how fast it may be, wait until the flow has come to rest, watch for the alerts."""
+    behind_ms = int(settings.time.out_of_orderness)
+    plan = _plan(options, both, settings, options.rate or catching_up * _FIRST_SHARE, catching_up)
     with both.redis.client() as client:
         topic = TopicWatch(both.kafka.bootstrap, settings.kafka.topics.alerts)
         read_model = RedisWatch(client, settings.redis.prefix)
         topic.start()
         read_model.start()
-        with _sending(plan) as sending:
-            # The flow's own figures are of the alerts whose events were appended in the stretch that counts.
-            time.sleep(warm + behind)
-            before, cpu_before, at_before = flow.metrics(), flow.cpu_seconds(), time.monotonic()
-            time.sleep(options.seconds)
-            after, cpu_after, at_after = flow.metrics(), flow.cpu_seconds(), time.monotonic()
-            sent = _sent(sending)
-        due = due_of(sent, behind * 1000)
+        with sending(plan, ROOT) as stream:
+            found = None if options.rate else sustained(flow, stream, plan.rate, behind_ms / 1000, say)
+            rate = options.rate or (found or 0.0) / 2
+            settled_s = _settled(flow, stream, rate, behind_ms / 1000, say)
+            stretch = _stretch(options, flow, behind_ms / 1000)
+            sent = stream.end()
+        due = due_of(sent, behind_ms)
         await_all(due, topic.seen, read_model.seen)
         resident = flow.resident_mb()
         seen = topic.end(), read_model.end()
     _require_all(sent, due, *seen, topic.doubled)
-    first, last = sent.began + warm * 1000, sent.began + (warm + options.seconds) * 1000
-    return Course(
-        sustained,
-        rate,
-        sent,
-        _beyond(seen[0], behind * 1000, first, last),
-        _beyond(seen[1], behind * 1000, first, last),
-        told=histograms(before, after),
-        busy=(cpu_after - cpu_before) / (at_after - at_before) / options.processes,
-        resident_mb=resident,
-        lag=total(after, "orderpulse_source_lag_records"),
+    kafka, redis = (_latencies(sent, each, behind_ms, stretch) for each in seen)
+    return Course(catching_up, found, rate, settled_s, sent, kafka, redis, stretch, resident)
+
+
+def _plan(options: Options, both: Servers, settings: Settings, rate: float, most: float) -> StreamPlan:
+    behind_ms = int(settings.time.out_of_orderness)
+    seconds = _MOST_SECONDS + options.seconds + behind_ms / 1000 + _SPARE_SECONDS
+    reserved = min(reserved_for(options.rate or most, seconds), options.orders // 2)
+    return StreamPlan(
+        both.kafka.bootstrap, _inputs(settings), options.partitions, options.orders, reserved, behind_ms, rate, seconds
     )
 
 
-def _sending(plan: StreamPlan) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "benchmarks.live_sender", msgspec.json.encode(plan).decode()]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+def _settled(flow: LiveFlow, stream: Sending, rate: float, behind: float, say: Say) -> float:
+    stream.go_on_at(rate)
+    seconds = settle(lambda: pace_of(flow.metrics(), time.time()), rate, behind)
+    say(f"at rest with {rate:,.0f} events/s after {seconds:.0f} s")
+    return seconds
 
 
-def _sent(sending: "subprocess.Popen[bytes]") -> Stream:
-    printed, _ = sending.communicate()
-    if sending.returncode:
-        raise subprocess.CalledProcessError(sending.returncode, sending.args)
-    return msgspec.json.decode(printed, type=Stream)
+def _stretch(options: Options, flow: LiveFlow, behind: float) -> Stretch:
+    """Let the stretch that counts go by, and what its alerts take."""
+    first = _now()
+    # The flow's own figures are of the alerts whose events were appended in the stretch that counts.
+    time.sleep(behind)
+    before, cpu_before, at_before = flow.metrics(), flow.cpu_seconds(), time.monotonic()
+    time.sleep(options.seconds)
+    after, cpu_after, at_after = flow.metrics(), flow.cpu_seconds(), time.monotonic()
+    time.sleep(_SPARE_SECONDS)
+    return Stretch(
+        first,
+        first + int(options.seconds * 1000),
+        histograms(before, after),
+        (cpu_after - cpu_before) / (at_after - at_before) / options.processes,
+        total(after, "orderpulse_source_lag_records"),
+    )
 
 
 def due_of(sent: Stream, behind_ms: float) -> set[Alert]:
@@ -237,8 +263,16 @@ def _require_all(
         raise WrongAnswerError(f"{doubled} alerts stand on the topic twice")
 
 
-def _beyond(seen: Mapping[Alert, float], behind_ms: float, first: float, last: float) -> list[tuple[int, float]]:
-    return sorted((at, when - at - behind_ms) for (_, at), when in seen.items() if first <= at < last)
+def _latencies(sent: Stream, seen: Mapping[Alert, float], behind_ms: int, stretch: Stretch) -> list[Latency]:
+    allowed = dict(zip(sent.expected, sent.allowed, strict=False))
+    return sorted(
+        (
+            Latency(at, when - at - behind_ms, allowed[order, at] - at - behind_ms)
+            for (order, at), when in seen.items()
+            if stretch.first <= at < stretch.last
+        ),
+        key=lambda each: each.at,
+    )
 
 
 def lines(options: Options, course: Course) -> list[Line]:
@@ -251,24 +285,37 @@ def lines(options: Options, course: Course) -> list[Line]:
     for name, each in (("Kafka", course.kafka), ("Redis", course.redis)):
         for title, share in (("p99", 0.99), ("p90", 0.9), ("p50", 0.5), ("longest", 1.0)):
             found.append(
-                Line(
+                _line(
                     f"{title}, append -> alert in {name} beyond out-of-orderness, {where}",
-                    quantile([latency_ms for _, latency_ms in each], share),
-                    "ms",
-                    stretches(each, options.rounds, share),
+                    [(one.at, one.beyond) for one in each],
+                    options.rounds,
+                    share,
                     target=limit if title == "p99" else None,
-                    better="less",
                 )
             )
+        flows_own = [(one.at, one.beyond - one.waited) for one in each]
+        what = f"of that the flow's own (event time allowed the alert -> in {name})"
+        found.append(_line(f"p99, {what}, {where}", flows_own, options.rounds, 0.99))
+    stretch = course.stretch
     for part, title in _TOLD.items():
-        mean = course.told.get(part, Histogram({}, 0.0, 0.0)).mean_ms
+        mean = stretch.told.get(part, Histogram({}, 0.0, 0.0)).mean_ms
         found.append(Line(f"mean {title}, by the flow's own metric, {where}", mean, "ms", [mean], better="less"))
+    if course.sustained is not None:
+        found.append(Line(f"sustained live, {where}", course.sustained, "events/s", [course.sustained]))
     found += [
+        Line(f"while catching up, {where}", course.catching_up, "events/s", [course.catching_up]),
         Line(f"rate of the stream, {where}", course.rate, "events/s", [course.rate]),
-        Line(f"busy share of a process, {where}", course.busy, "x", [course.busy], better="less"),
+        Line(f"busy share of a process, {where}", stretch.busy, "x", [stretch.busy], better="less"),
         Line(f"RSS of the flow, {where}", course.resident_mb, "MB", [course.resident_mb], better="less"),
     ]
     return found
+
+
+def _line(
+    name: str, seen: Sequence[tuple[int, float]], rounds: int, share: float, *, target: float | None = None
+) -> Line:
+    value = quantile([latency_ms for _, latency_ms in seen], share)
+    return Line(name, value, "ms", stretches(seen, rounds, share), target=target, better="less")
 
 
 def stretches(seen: Sequence[tuple[int, float]], rounds: int, share: float) -> list[float]:
@@ -287,10 +334,10 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def counted(seen: Sequence[tuple[int, float]]) -> dict[str, int]:
+def counted(seen: Sequence[Latency]) -> dict[str, int]:
     """How many latencies lie up to each bound (ms) and above the one before."""
     names = [f"<= {bound}" for bound in _BOUNDS_MS] + [f"> {_BOUNDS_MS[-1]}"]
-    found = Counter(sum(latency_ms > bound for bound in _BOUNDS_MS) for _, latency_ms in seen)
+    found = Counter(sum(one.beyond > bound for bound in _BOUNDS_MS) for one in seen)
     return {name: found[index] for index, name in enumerate(names)}
 
 
@@ -306,7 +353,7 @@ def show_histogram(course: Course) -> None:
     parts = Table(title="by the flow's own metrics, ms")
     for column in ("part", "mean", "p50", "p99"):
         parts.add_column(column, justify="right")
-    for part, each in course.told.items():
+    for part, each in course.stretch.told.items():
         parts.add_row(part, number(each.mean_ms), number(each.quantile_ms(0.5)), number(each.quantile_ms(0.99)))
     Console().print(table, parts)
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from benchmarks.answers import WrongAnswerError
-from benchmarks.latency import _require_all, counted, due_of, quantile, stretches
+from benchmarks.latency import Latency, _require_all, counted, due_of, quantile, stretches
 from benchmarks.live_metrics import Histogram, Key, Samples, histograms, least, total
 from benchmarks.live_sender import Sender, Stream, open_shop
 from benchmarks.live_trade import ILLEGAL_EVERY, Sent, Shop, events_to_open, reserved_for
@@ -73,7 +73,7 @@ def test_each_illegal_move_gives_one_alert_at_its_own_time_and_nothing_else_does
     assert len(found) == len(expected)
 
 
-SENT = Stream(events=100, began=0, expected=[("A", 1_000), ("B", 2_000), ("C", 60_000)], slip_ms=1.0)
+SENT = Stream(100, 0, [("A", 1_000), ("B", 2_000), ("C", 60_000)], [11_010, 12_010], 1.0)
 DUE = due_of(SENT, 10_000)
 ALL: Mapping[Alert, float] = {("A", 1_000): 11_050.0, ("B", 2_000): 12_070.0}
 
@@ -107,7 +107,7 @@ def test_quantiles_of_all_and_of_each_stretch() -> None:
 
 
 def test_the_histogram_counts_each_alert_once() -> None:
-    found = counted([(0, -1.0), (0, 5.0), (0, 5.1), (0, 9_000.0)])
+    found = counted([Latency(0, beyond, 0.0) for beyond in (-1.0, 5.0, 5.1, 9_000.0)])
     assert {name: count for name, count in found.items() if count} == {"<= 5": 2, "<= 10": 1, "> 2500": 1}
 
 
