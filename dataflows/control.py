@@ -3,14 +3,30 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event
-from types import FrameType
+from types import FrameType, TracebackType
 
 from sinks.metrics import Metrics
 from sources.reader import Reader
 
 WaitingParts = Callable[[], Mapping[str, tuple[int, str]]]
+
+
+class _Guard:
+    """Entered at every call of the engine: a generator would take longer than most of these calls."""
+
+    def __init__(self, control: "Control") -> None:
+        self._control = control
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, StopIteration) and self._control.failure is None:
+            self._control.failure = error
 
 
 class Control:
@@ -30,6 +46,7 @@ class Control:
         self.reader: Reader | None = None
         self.waiting: WaitingParts = dict
         self._told_waiting: set[str] = set()
+        self._guard = _Guard(self)
 
     def stop(self) -> None:
         """Ask the source to end after what it has read."""
@@ -54,17 +71,9 @@ class Control:
         self.reader = reader
         return reader if self._wrap is None else self._wrap(reader)
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self) -> AbstractContextManager[None]:
         """Keep the first exception that leaves Python."""
-        try:
-            yield
-        except StopIteration:
-            raise
-        except BaseException as error:
-            if self.failure is None:
-                self.failure = error
-            raise
+        return self._guard
 
     def readiness(self) -> tuple[bool, str]:
         """Whether the run takes events, and if not, why."""

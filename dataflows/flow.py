@@ -60,6 +60,7 @@ class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput | Keep, bool]):
         self._run = run
         self._resumed = resumed
         self._early: list[GroupInput] = []
+        self._silent = True
 
     def on_batch(self, values: list[GroupInput]) -> tuple[Iterable[GroupOutput | Keep], bool]:
         """Take all deliveries, then apply what the watermark allows."""
@@ -73,15 +74,20 @@ class KeyGroupLogic(StatefulBatchLogic[GroupInput, GroupOutput | Keep, bool]):
                 self._run.worker.await_parts()
                 self._early.extend(values)
                 return (), StatefulBatchLogic.RETAIN
+            before = group.watermark
             for value in values:
                 group.push(value)
             output = group.advance()
+            given: list[GroupOutput | Keep] = []
+            # Most that is only pushed has nothing to say before time goes on: then nobody behind is woken.
+            if self._silent or output.watermark > before or output.records:
+                self._silent = False
+                given.append(output)
             if self._run.keeps:
                 keeper = self._run.worker.keeper(number)
-                place = None if keeper is None else keeper.announce()
-                if place is not None:
-                    return (output, Keep(number, place)), StatefulBatchLogic.RETAIN
-            return (output,), StatefulBatchLogic.RETAIN
+                if keeper is not None:
+                    given += [Keep(number, place) for place in keeper.announce()]
+            return given, StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[Iterable[GroupOutput | Keep], bool]:
         """Stored parts of the group may have come in the meantime."""
@@ -119,12 +125,13 @@ class HeadLogic(StatefulBatchLogic[Keep, Keep, bytes]):
 
     def snapshot(self) -> bytes:
         """The head; the rest is ready for its place from here on."""
-        keeper = self._run.worker.keeper(self._number)
+        worker = self._run.worker
+        keeper = worker.keeper(self._number)
         if keeper is None:
             return self._stored
         with self._run.control.guarded():
             outputs = self._run.outlet.settle()
-            return self._run.observer.snapshot(self._number, lambda: keeper.head(outputs))
+            return self._run.observer.snapshot(self._number, lambda: worker.lay_down(keeper, outputs))
 
 
 class PlaceLogic(StatefulBatchLogic[Keep, Any, bytes]):
@@ -274,15 +281,16 @@ def _writing(run: Run, names: tuple[str, ...]) -> Callable[[list[Outgoing]], Ite
             records = [record for item in items if isinstance(item, list) for record in item]
             if records:
                 outlet.write(records)
-            for item in items:
-                if isinstance(item, int):
-                    outlet.mark(item)
+            marks = [item for item in items if isinstance(item, int)]
+            for mark in marks:
+                outlet.mark(mark)
+            if marks and run.keeps:  # what was to be written by now is written
+                run.observer.bases_due(run.worker.get_ahead())
             keeps = [item for item in items if isinstance(item, tuple)]
             if records and run.keeps and not keeps:
                 keeper = run.worker.any_keeper()
-                place = None if keeper is None else keeper.announce()
-                if keeper is not None and place is not None:
-                    keeps.append((names[keeper.number], Keep(keeper.number, place)))
+                if keeper is not None:
+                    keeps += [(names[keeper.number], Keep(keeper.number, place)) for place in keeper.announce()]
         return keeps
 
     return write

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 
-from dataflows.intake import Delivery, Intake
+from dataflows.intake import Delivery
 from dataflows.lookout import Lookout
 from operators.heart.inputs import Counts, GroupOutput
 from operators.heart.lateness import BEFORE_TIME
@@ -31,8 +31,8 @@ class Observer:
         self.duplicates = 0
         self.watermark = BEFORE_TIME
 
-    def delivery(self, delivery: Delivery, intake: Intake) -> None:
-        """What the source read, and how old its newest event is."""
+    def delivery(self, delivery: Delivery) -> None:
+        """What the source read."""
         metrics = self._metrics
         for topic, count in delivery.events.items():
             metrics.add("orderpulse_events_total", count, topic=topic)
@@ -49,9 +49,11 @@ class Observer:
         if delivery.forced:
             metrics.add("orderpulse_forced_events_total", delivery.forced)
         self.forced += delivery.forced
-        newest = intake.router.last_applied
-        if delivery.events and newest > BEFORE_TIME:
-            metrics.observe("orderpulse_event_time_delay_seconds", (self._now() - newest) / 1000)
+
+    def reached(self, newest: int) -> None:
+        """The stages hear of all that was read, the newest event of which is of that time (epoch ms)."""
+        if newest > BEFORE_TIME:
+            self._metrics.observe("orderpulse_event_time_delay_seconds", (self._now() - newest) / 1000)
 
     def now(self) -> int:
         """Wall time, epoch ms."""
@@ -71,6 +73,10 @@ class Observer:
         if number in self._laid:
             seconds, before = self._laid[number]
             self._laid[number] = (seconds, before + size)
+
+    def bases_due(self, groups: int) -> None:
+        """So many key groups are yet to be written whole."""
+        self._metrics.set("orderpulse_snapshot_bases_due", groups)
 
     def _told_of_snapshot(self) -> None:
         metrics = self._metrics

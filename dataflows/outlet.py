@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from dataflows.alert_latency import AlertLatency
 from events.records import AlertRecord, DeadLetterRecord, DiffRecord, FeedbackTotals, HoldRecord, Record, Step
@@ -14,7 +14,8 @@ from sinks.sink import Sink, SinkError
 class Outlet:
     """Writes every record to every sink; each keeps what is for it.
 
-    ``mark`` is told how far in event time everything was written. ``latency``: of the alerts, where a run is live.
+    ``mark`` is told how far in event time everything was written, not more often than every ``mark_every`` seconds: a
+    live view need not know it at each step. ``latency``: of the alerts, where a run is live.
     """
 
     first: Mapping[str, int] | None = None
@@ -29,10 +30,14 @@ class Outlet:
         metrics: Metrics,
         mark: Callable[[int], None] | None = None,
         latency: AlertLatency | None = None,
+        *,
+        mark_every: float = 0.0,
     ) -> None:
         self._sinks = sinks
         self._metrics = metrics
         self._mark = mark
+        self._mark_every = mark_every
+        self._next_mark = 0.0
         self.latency = latency
         self._begun = False
         self._positions: dict[str, int] | None = None
@@ -81,7 +86,8 @@ class Outlet:
         """All records up to this watermark (epoch ms) have been handed over. Raises SinkError."""
         for sink in self._sinks:
             sink.passed(watermark)
-        if self._mark is not None:
+        if self._mark is not None and (now := monotonic()) >= self._next_mark:
+            self._next_mark = now + self._mark_every
             self._mark(watermark)
         if self.latency is not None:
             self.latency.passed(watermark)

@@ -46,7 +46,8 @@ KAFKA: Literal["kafka"] = "kafka"
 # Where the sinks stood before the first run on a store, by process.
 _FIRST: Final = "outputs-*.json"
 _FIRST_PAUSE: Final = 0.1
-_TELL_SECONDS: Final = 0.04  # between two watermarks of a run that follows topics as they grow
+_STEP_SECONDS: Final = 0.04  # between two steps of a run that follows topics as they grow
+_MARK_SECONDS: Final = 0.25  # after which such a run says again in the read model how far it is
 _LONGEST_PAUSE: Final = 5.0
 LOGGER = logging.getLogger(__name__)
 
@@ -75,9 +76,14 @@ class RunPlan(Struct, frozen=True):
         return len(self.addresses) or 1
 
 
+def follows(plan: RunPlan) -> bool:
+    """Whether topics are read as they grow, for as long as they do."""
+    return plan.inputs == KAFKA and not plan.bounded
+
+
 def is_live(plan: RunPlan) -> bool:
     """Whether wall time says something about the input: its records come as they are appended."""
-    return plan.inputs == KAFKA and not plan.bounded and plan.settings.time.arrival == "record"
+    return follows(plan) and plan.settings.time.arrival == "record"
 
 
 def wall_clock() -> int:
@@ -261,7 +267,7 @@ def open_outlet(
 
     sinks += extra_sinks
     latency = AlertLatency(metrics, observer.now, sinks) if is_live(plan) else None
-    outlet = Outlet(sinks, metrics, mark, latency)
+    outlet = Outlet(sinks, metrics, mark, latency, mark_every=_MARK_SECONDS if follows(plan) else 0.0)
     control.waiting = outlet.waiting
     if plan.recovery is not None:
         outlet.first = _first_positions(plan, outlet)
@@ -309,7 +315,7 @@ def _run(plan: RunPlan, run: Run, source: Input) -> None:
         run.observer,
         lookout,
         until=plan.until,
-        tell_every=_TELL_SECONDS if plan.inputs == KAFKA and not plan.bounded else 0.0,
+        step=_STEP_SECONDS if follows(plan) else 0.0,
         latency=run.outlet.latency,
     )
     flow = build_flow(run, source, reading)

@@ -17,3 +17,15 @@ def sealed(data: bytes) -> bytes:
 def unsealed(data: bytes) -> bytes:
     """As it was; raises SealError when it is damaged."""
     return _DECOMPRESSOR.decompress(data)
+
+
+def all_unsealed(data: bytes) -> list[bytes]:
+    """What was sealed in portions, one behind the other, at least one; raises SealError when one is damaged."""
+    found: list[bytes] = []
+    while data or not found:
+        portion = _DECOMPRESSOR.decompressobj()
+        found.append(portion.decompress(data))
+        if not portion.eof:
+            raise SealError("it is cut off")
+        data = portion.unused_data
+    return found

@@ -28,6 +28,7 @@ from sources.reader import Input, Reader, SourceError
 IDLE_PAUSE: Final = timedelta(milliseconds=20)
 _SOON: Final = timedelta(milliseconds=1)
 _TRY_SECONDS: Final = 1.0
+_BACKLOG: Final = 500  # records of one read: where so many are, there are more
 LOGGER = logging.getLogger(__name__)
 
 
@@ -51,8 +52,10 @@ class WorkerSource:
     The reader is asked for all of them at once; what it gives waits here until Bytewax asks the partition's own part.
     So a part is given out, and its place is stored, within one and the same epoch.
 
-    ``tell_every``: seconds that lie at least between two watermarks; each wakes every key group of every stage, though
-    few have anything to do.
+    ``step``: the flow goes on in steps so many seconds apart, as long as it keeps pace: in each all that has come is
+    read, given out, and followed by one new watermark. Each activation costs the same for one record as for many, and
+    each watermark wakes every key group of every stage, though few have anything to do. 0: whatever comes goes on at
+    once, each batch with its watermark.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class WorkerSource:
         lookout: Lookout,
         *,
         until: int | None = None,
-        tell_every: float = 0.0,
+        step: float = 0.0,
         latency: AlertLatency | None = None,
     ) -> None:
         self._input = source
@@ -82,7 +85,9 @@ class WorkerSource:
         self._mine = mine
         self._awake: datetime | None = None
         self._next_try = 0.0
-        self._tell_every = tell_every
+        self._step = step
+        self._began = 0.0  # the last step
+        self._next_read = 0.0
         self._next_telling = 0.0
         self._said_all = False
 
@@ -140,16 +145,19 @@ class WorkerSource:
         if tell:
             self._told()
         self._lookout.rules_published(each.document.rule for each in delivery.rules)
-        self._observer.delivery(delivery, self._intake)
+        self._observer.delivery(delivery)
+        if tell and batches:
+            self._observer.reached(self._intake.router.last_applied)
         return delivery
 
     def _tells(self) -> bool:
-        """Whether the stages are to hear now how far time is."""
-        return not self._tell_every or time.monotonic() >= self._next_telling
+        """Whether the stages are to hear now how far time is: with the last that a step gives out."""
+        if not self._step:
+            return True
+        return time.monotonic() >= self._next_telling and not any(self._waiting.values())
 
     def _told(self) -> None:
-        if self._tell_every:
-            self._next_telling = time.monotonic() + self._tell_every
+        self._next_telling = self._began + self._step
         if self._latency is not None:
             self._latency.told(self._intake.watermark)
 
@@ -202,8 +210,18 @@ class WorkerSource:
     def _read(self, reader: Reader) -> None:
         if any(self._waiting.values()):
             return
+        now = time.monotonic()
+        if now < self._next_read:
+            return
         batches = reader.read(self._intake.router.slowest())
-        self._awake = None if batches else datetime.now(UTC) + IDLE_PAUSE
+        if self._step:
+            self._began = now
+            pause = 0.0 if sum(len(batch.lines) for batch in batches) >= _BACKLOG else self._step
+            self._next_read = now + pause
+            left = timedelta(seconds=max(0.0, self._next_read - time.monotonic()))
+        else:
+            left = timedelta() if batches else IDLE_PAUSE
+        self._awake = datetime.now(UTC) + left if left else None
         for batch in batches:
             self._waiting[batch.partition].append(batch)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from dataflows.ahead import Ahead
 from dataflows.keeping import FIRST_LEVEL, Changed, GroupKeeper, Pieces, least, number_of, read_head
 from dataflows.placement import groups_of
 from dataflows.store_errors import RESTORE, StoreError
@@ -30,6 +31,7 @@ class Worker:
         self.numbers = groups_of(index, plan.workers, plan.environment.groups)
         self._keepers: dict[int, GroupKeeper] = {}
         self._pieces: dict[int, Pieces] = {}
+        self._ahead = Ahead(int(plan.environment.settings.recovery.interval) / 1000)
         self._outputs: list[Mapping[str, int]] = []
 
     def add_head(self, data: bytes) -> int:
@@ -76,6 +78,19 @@ class Worker:
             keeper = self._keepers[number] = GroupKeeper(number)
             return keeper
         return self._restored(number, pieces) if pieces.complete else None
+
+    def get_ahead(self) -> int:
+        """Between two calls of ``advance`` of any group, once in a while: do a portion of the next snapshots' work.
+
+        Returns how many groups are yet to be written whole.
+        """
+        self._ahead.go_on(self._keepers.values())
+        return self._ahead.bases_due
+
+    def lay_down(self, keeper: GroupKeeper, outputs: Mapping[str, int]) -> bytes:
+        """The epoch has ended: the head of a group, with the rest ready for ``take``."""
+        self._ahead.epoch_ended()
+        return keeper.head(outputs)
 
     def take(self, number: int, place: int) -> bytes:
         """What is to be stored of a group in one of its places."""

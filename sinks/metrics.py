@@ -100,7 +100,7 @@ METRICS: Final = (
     MetricDefinition(
         "orderpulse_event_time_delay_seconds",
         "histogram",
-        "Wall time minus event time of an event when it is read.",
+        "Wall time minus event time of the newest event when the stages hear of it.",
         buckets=_SECONDS_OF_DELAY,
     ),
     MetricDefinition("orderpulse_buffered_events", "gauge", "Events that wait for the watermark.", ("stage",)),
@@ -158,6 +158,9 @@ METRICS: Final = (
         buckets=_SECONDS_OF_A_WRITE,
     ),
     MetricDefinition("orderpulse_snapshot_bytes", "gauge", "Bytes that the newest snapshot wrote."),
+    MetricDefinition(
+        "orderpulse_snapshot_bases_due", "gauge", "Key groups that are yet to be written whole; they do so in turn."
+    ),
     MetricDefinition(
         "orderpulse_recovery_seconds", "gauge", "How long the last start took until records were read, state included."
     ),

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from msgspec import Struct
 
 from config.loader import load_settings
+from dataflows.ahead import Ahead
 from dataflows.keeping import (
     BASE,
     FIRST_LEVEL,
@@ -27,6 +28,7 @@ from dataflows.keeping import (
     read_head,
 )
 from dataflows.memory import MemoryDriver
+from dataflows.seals import sealed, unsealed
 from dataflows.store_errors import StoreError
 from dataflows.worker import Worker
 from events.model import AnyEvent
@@ -69,7 +71,7 @@ class OneGroup:
         self.keeper.stages = {stage: groups[0] for stage, groups in self.flow.groups.items()}
         self.epochs: list[Stored] = []
         self.read = 0
-        self._place: int | None = None
+        self._places: tuple[int, ...] = ()
 
     def _fresh_flow(self) -> MemoryDriver:
         return driver(SETTINGS, ["log"], groups=1, live_cells=self._live_cells, compiled=self._compiled)
@@ -82,27 +84,27 @@ class OneGroup:
         return records
 
     def _announce(self) -> None:
-        """The first time in an epoch that something came, the place is told where the state will be kept."""
-        place = self.keeper.announce()
-        assert (place is None) == (self._place is not None)
-        self._place = self._place if place is None else place
+        """The first time in an epoch that something came, the places are told where the state will be kept."""
+        places = self.keeper.announce()
+        assert bool(places) != bool(self._places)
+        self._places = self._places or places
 
     def commit(self) -> int:
-        """An epoch ends; the place that it took."""
+        """An epoch ends; the place that its changes took."""
         self._announce()
-        place, self._place = self._place, None
-        assert place is not None
+        places, self._places = self._places, ()
         head = self.keeper.head({"alerts/0": self.read})
-        parts = {**(self.epochs[-1].parts if self.epochs else {}), place: self.keeper.take(place)}
+        before = self.epochs[-1].parts if self.epochs else {}
+        parts = {**before, **{place: self.keeper.take(place) for place in places}}
         self.epochs.append(Stored(head, parts, self.flow.intake.router.snapshot(), self.read))
-        return place
+        return places[0]
 
     def end(self) -> None:
         """The flow ends: the engine asks once more for all places that there are."""
         self.keeper.end()
         head = self.keeper.head({"alerts/0": self.read})
         parts = {place: self.keeper.take(place) for place in self.epochs[-1].parts}
-        self._place = None
+        self._places = ()
         self.epochs.append(Stored(head, parts, self.flow.intake.router.snapshot(), self.read))
 
     def go_on(self, back: int, chance: Random) -> None:
@@ -112,7 +114,7 @@ class OneGroup:
         self._compiled = chance.random() < 0.5
         self.epochs = self.epochs[: len(self.epochs) - back]
         stored = self.epochs[-1]
-        self.flow, self.read, self._place = self._fresh_flow(), stored.read, None
+        self.flow, self.read, self._places = self._fresh_flow(), stored.read, ()
         worker = handed_over(stored, chance, self._live_cells, compiled=self._compiled)
         assert worker.ready
         assert worker.outputs() == {"alerts/0": stored.read}
@@ -189,6 +191,18 @@ class KilledAndRestored(RuleBasedStateMachine):
             self.group.commit()
 
     @precondition(lambda self: self.group.epochs)
+    @rule(portions=st.integers(1, 6))
+    def a_base_is_prepared(self, portions: int) -> None:
+        """By a few portions, or to its end; also when none is due."""
+        for _ in range(portions):
+            self.group.keeper.prepare_base()
+
+    @rule()
+    def an_epoch_is_about_to_end(self) -> None:
+        """Most of it is laid down; events may come still."""
+        self.group.keeper.lay_ahead()
+
+    @precondition(lambda self: self.group.epochs)
     @rule(back=st.integers(0, 3), chance=st.randoms(use_true_random=False))
     def dies(self, back: int, chance: Random) -> None:
         """The store goes on from the last epoch that all its files have, which need not be the newest."""
@@ -235,6 +249,10 @@ def test_after_each_death_all_is_as_it_was_at_that_event(
     group = OneGroup(seed, live_cells=live_cells, compiled=chance.random() < 0.5)
     while group.read < len(told):
         group.feed(told[group.read])
+        if group.epochs and chance.random() < 0.5:
+            group.keeper.prepare_base()
+        if chance.random() < 0.3:
+            group.keeper.lay_ahead()
         if chance.random() < 0.4:
             group.commit()
             if chance.random() < 0.15:
@@ -268,30 +286,155 @@ def test_a_new_base_comes_when_all_places_are_used_up() -> None:
         group.feed(event(DAY[number], number))
     places = [group.commit() for _ in range(300)]
     assert {*places} == {*PLACES}
-    between = (len(SECOND_LEVEL) + 1) * (len(FIRST_LEVEL) + 1)
+    between = (len(SECOND_LEVEL) + 1) * (len(FIRST_LEVEL) + 1)  # as nobody prepares one before
     assert [at for at, place in enumerate(places) if place == BASE] == [*range(0, 300, between)]
 
 
-def test_a_new_base_comes_when_as_much_was_written_as_there_is() -> None:
-    group, places = OneGroup(0), []
+def prepared(group: OneGroup) -> None:
+    """A base is made ready."""
+    while group.keeper.prepare_base():
+        pass
+
+
+def test_a_base_is_due_when_as_much_was_written_as_there_is() -> None:
+    group, due = OneGroup(0), []
     for number in range(59):
         group.feed(event(f"10:{number:02d} chat O{number % 3} customer=C1", number))
-        places.append(group.commit())
-    again = [at for at, place in enumerate(places) if place == BASE]
-    assert again[1] == 2 * (len(FIRST_LEVEL) + 1)  # all that there is went to the second level in one go
-
-
-def test_the_place_that_was_announced_is_taken_though_the_group_has_changed_in_the_meantime() -> None:
-    group = OneGroup(0)
-    for number in range(20):
-        group.feed(event(DAY[number], number))
-    while group.keeper._place() not in SECOND_LEVEL:
         group.commit()
-    group.feed(event("10:20 chat O0 customer=C0", 200))
-    group.keeper._written = 1_000_000  # as when most of its keys were forgotten after the first delivery of the epoch
-    assert group.commit() in SECOND_LEVEL
-    group.feed(event("10:21 chat O0 customer=C0", 201))
+        due.append(group.keeper.base_due)
+    assert due.index(True) == len(FIRST_LEVEL) + 1  # all that there is went to the second level in one go
+    prepared(group)
+    assert not group.keeper.base_due
+
+
+def test_a_base_is_due_early_enough_for_64_groups_to_have_their_turn() -> None:
+    group = OneGroup(0)
+    for number in range(3):
+        group.feed(event(DAY[number], number))
+    places = [group.commit()]
+    while not group.keeper.base_due:
+        places.append(group.commit())
+    until_used_up = 0
+    while group.commit() != BASE:
+        until_used_up += 1
+    assert until_used_up > 64
+    assert places.count(BASE) == 1
+
+
+def test_a_prepared_base_is_written_beside_the_changes_and_all_before_it_is_let_go() -> None:
+    group = after_a_morning(20)
     assert group.commit() in FIRST_LEVEL
+    prepared(group)
+    group.feed(event("11:00 paid O1", 100))
+    place = group.commit()
+    head = read_head(group.epochs[-1].head)
+    assert place in FIRST_LEVEL
+    assert [part.place for part in head.parts] == [BASE, place]
+    assert not group.keeper.prepares_base
+
+
+def test_changes_made_while_a_base_is_prepared_stay_beside_it() -> None:
+    group = after_a_morning(3)
+    group.keeper.prepare_base()
+    group.feed(event("11:00 paid O1", 100))
+    places = [group.commit()]
+    prepared(group)
+    group.feed(event("11:01 paid O2", 101))
+    places.append(group.commit())
+    assert [part.place for part in read_head(group.epochs[-1].head).parts] == [BASE, *places]
+    before = whole(group.flow)
+    group.go_on(0, Random(0))
+    assert whole(group.flow) == before
+
+
+def test_a_base_is_prepared_stage_by_stage() -> None:
+    group = after_a_morning(3)
+    sizes = []
+    while group.keeper.prepare_base():
+        assert group.keeper._base is not None
+        sizes.append(len(group.keeper._base.left))
+    assert sizes == [*reversed(range(len(group.keeper.stages)))]
+
+
+class Clock:
+    """Seconds, as somebody says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_groups_have_their_turn_one_in_each_epoch_and_the_one_with_the_fewest_places_left_first() -> None:
+    groups = [after_a_morning(epochs) for epochs in (40, 60, 50)]
+    ahead, dues, turns = Ahead(2.0, Clock()), [], []
+    for _ in range(4):
+        for _ in range(20):
+            ahead.go_on([group.keeper for group in groups])
+        dues.append(ahead.bases_due)
+        turns.append([group.keeper.prepares_base for group in groups])
+        for group in groups:
+            group.commit()
+        ahead.epoch_ended()
+    assert turns == [[False, True, False], [False, False, True], [True, False, False], [False] * 3]
+    assert dues == [3, 2, 1, 0]
+
+
+def test_of_more_groups_more_have_their_turn() -> None:
+    head = read_head(after_a_morning(40).epochs[-1].head)
+    keepers = [GroupKeeper(0) for _ in range(130)]
+    ahead = Ahead(2.0, Clock())
+    for keeper in keepers:
+        keeper.resume(head, {})
+    for _ in range(20):
+        ahead.go_on(keepers)
+    assert sum(keeper.prepares_base for keeper in keepers) == 3
+
+
+def test_towards_the_end_of_an_epoch_its_changes_are_laid_down_group_after_group() -> None:
+    clock = Clock()
+    groups = [after_a_morning(3) for _ in range(8)]
+    for group in groups:
+        group.feed(event("11:00 paid O1", 100))
+    ahead, laid = Ahead(2.0, clock), []
+    for now in (0.0, 1.0, 1.3, 1.5, 1.7, 1.95, 1.99):
+        clock.now = now
+        ahead.go_on([group.keeper for group in groups])
+        laid.append(sum(group.keeper._ahead is not None for group in groups))
+    assert laid == [0, 0, 0, 2, 5, 8, 8]
+    before = [whole(group.flow) for group in groups]
+    for group in groups:
+        group.commit()
+        group.go_on(0, Random(0))
+    assert [whole(group.flow) for group in groups] == before
+
+
+def test_what_was_laid_down_ahead_is_not_laid_down_again_when_the_epoch_ends() -> None:
+    group = after_a_morning(3)
+    for number in range(3, 50):
+        group.feed(event(DAY[number], number))
+    assert group.keeper.announce() == ()
+    group.keeper.lay_ahead()
+    assert group.keeper._ahead is not None
+    ahead = len(group.keeper._ahead.cells), len(group.keeper._ahead.waiting_sealed)
+    place = group.commit()
+    stored = group.epochs[-1]
+    assert len(stored.parts[place]) < ahead[0] + 100
+    assert len(stored.head) < ahead[1] + 400
+    before = whole(group.flow)
+    group.go_on(0, Random(0))
+    assert whole(group.flow) == before
+
+
+def test_a_base_that_becomes_ready_after_the_places_were_announced_is_written_in_the_next_epoch() -> None:
+    group = after_a_morning(3)
+    group.feed(event("10:20 chat O0 customer=C0", 200))
+    prepared(group)
+    group.commit()
+    assert group.keeper.prepares_base
+    group.commit()
+    assert not group.keeper.prepares_base
 
 
 def test_groups_take_turns_with_what_they_write_together() -> None:
@@ -375,6 +518,17 @@ def test_the_parts_of_an_older_epoch_do_not_fit_a_store_that_has_gone_on() -> No
         pieces_of(Stored(older.head, newer.parts, {}, 0)).cells()
 
 
+def test_a_damaged_portion_of_a_base_is_refused() -> None:
+    group = after_a_morning(3)
+    prepared(group)
+    group.commit()
+    stored = group.epochs[-1]
+    base = stored.parts[BASE]
+    for damaged in (base[:-1], base[:-20], base + b"x", base[:-5] + bytes([base[-5] ^ 1]) + base[-4:]):
+        with pytest.raises(SnapshotError, match="cannot be read"):
+            pieces_of(Stored(stored.head, {**stored.parts, BASE: damaged}, {}, 0)).cells()
+
+
 def test_after_an_orderly_end_everything_stands_in_the_base() -> None:
     group = after_a_morning(12)
     group.end()
@@ -395,6 +549,14 @@ def test_a_damaged_part_is_refused_and_never_taken_for_another(place: int, data:
     pieces = pieces_of(Stored(STORED.head, {**STORED.parts, place: damaged}, {}, 0))
     with pytest.raises(SnapshotError, match="cannot be read"):
         pieces.cells()
+
+
+def test_a_head_without_portions_as_an_earlier_version_wrote_it_is_read() -> None:
+    stored = after_a_morning(3).epochs[-1]
+    values = msgspec.msgpack.decode(unsealed(stored.head[2:]))
+    assert values.pop() == {}
+    older = stored.head[:2] + sealed(msgspec.msgpack.encode(values))
+    assert read_head(older) == read_head(stored.head)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, -1])

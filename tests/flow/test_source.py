@@ -125,7 +125,7 @@ class Bench:
         index: int = 0,
         workers: int = 1,
         *,
-        tell_every: float = 0.0,
+        step: float = 0.0,
     ) -> None:
         self.control = Control()
         self.readers: list[Reader] = []
@@ -138,7 +138,7 @@ class Bench:
             self.control,
             Observer(Metrics(), SteadyClock(lambda: NOW, lambda: 0)),
             Lookout(SETTINGS, lambda: NOW, dict, live=False),
-            tell_every=tell_every,
+            step=step,
         )
         known = places or {}
         engine = EventSource(shelf.partitions, self.source, self.control)
@@ -378,16 +378,42 @@ def watermark_in(delivery: Delivery | None) -> int:
     return max((item.watermark for by_group in delivery.inputs.values() for item in by_group.values()), default=0)
 
 
-def test_a_watermark_is_told_when_it_is_due_also_when_nothing_new_comes() -> None:
-    shelf = Shelf(TWO)
-    bench = Bench(shelf, tell_every=1_000.0)
+def test_a_step_gives_out_all_that_has_come_and_tells_of_time_with_the_last_of_it() -> None:
+    bench = Bench(Shelf(TWO), step=1_000.0)
+    assert watermark_in(bench.ask("a")) == BEFORE_TIME
+    assert watermark_in(bench.ask("b")) == at("10:01") - int(SETTINGS.time.out_of_orderness) - 1
+
+
+def test_between_two_steps_nothing_is_read_and_no_part_is_asked() -> None:
+    bench = Bench(Shelf(TWO), step=1_000.0)
     bench.ask("a")
-    assert watermark_in(bench.ask("b")) == BEFORE_TIME, "a was told of a moment ago"
+    bench.ask("b")
+    assert [bench.ask("a"), bench.ask("b")] == [None, None]
+    reader = bench.readers[0]
+    assert isinstance(reader, ShelfReader)
+    assert reader.reads == 1
+    for name in "ab":
+        awake = bench.parts[name].next_awake()
+        assert awake is not None
+        assert 900 < (awake - datetime.now(UTC)).total_seconds() < 1_000
+    bench.source._next_read = 0.0
+    assert bench.ask("a") is not None
+
+
+def test_a_backlog_is_read_without_a_pause_and_time_is_told_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataflows.source._BACKLOG", 4)
+    shelf = Shelf({name: log_of(*(f"10:{minute:02d}" for minute in range(20))) for name in "ab"})
+    bench = Bench(shelf, step=1_000.0)
+    told = [watermark_in(bench.ask(name)) for name in "ababa"]
+    assert told[0] == BEFORE_TIME < told[1]
+    assert told[2:] == [told[1]] * 3
+    assert bench.parts["b"].next_awake() is None
+    assert watermark_in(bench.ask("b")) == told[1]
     shelf.chance = Nothing()
     assert bench.ask("a") is None
     bench.source._next_telling = 0.0
-    told = bench.ask("a")
-    assert watermark_in(told) == at("10:01") - int(SETTINGS.time.out_of_orderness) - 1
-    assert told is not None
-    assert told.events == {}
+    last = bench.ask("a")
+    assert last is not None
+    assert last.events == {}
+    assert watermark_in(last) > told[1]
     assert bench.ask("a") is None
