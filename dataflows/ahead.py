@@ -10,7 +10,7 @@ from dataflows.keeping import GroupKeeper
 # Of so many groups one has its turn with a base in each epoch: each comes before its places are used up.
 _GROUPS: Final = 64
 # The shares of an epoch between which its changes are laid down: what changes later is laid down a second time.
-_FROM, _TO = 0.7, 0.95
+_FROM, _TO = 0.5, 0.95
 
 
 class Ahead:
@@ -18,11 +18,13 @@ class Ahead:
 
     First in an epoch the bases have their turn, of one group or a few: together they are all the state there is, and
     the epoch that writes one waits until it is written. Towards its end what it has changed is laid down, group after
-    group. ``interval``: seconds from epoch to epoch. ``clock``: seconds of a clock that never goes back.
+    group, where ``lays`` says so: that makes pauses short and takes a little longer in all. ``interval``: seconds from
+    epoch to epoch. ``clock``: seconds of a clock that never goes back.
     """
 
-    def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic, *, lays: bool = True) -> None:
         self._interval = interval
+        self._lays = lays
         self._clock = clock
         self._began = clock()
         self._laid = 0
@@ -46,7 +48,7 @@ class Ahead:
         if self._due is None:
             self._take_turns(every)
         share = ((self._clock() - self._began) / self._interval - _FROM) / (_TO - _FROM)
-        if share <= 0:
+        if share <= 0 or not self._lays:
             self._prepare_base()
             return
         upto = min(len(every), ceil(share * len(every)))

@@ -136,7 +136,7 @@ def execute(
         # Inputs are opened first: a mistyped path must not leave an empty output directory behind.
         source = _open_patiently(plan, clock, control)
         open_things.callback(source.close)
-        worker = Worker(topology_of(plan, source), plan.process_id or 0, plan.recovery)
+        worker = Worker(topology_of(plan, source), plan.process_id or 0, plan.recovery, live=follows(plan))
         if worker.plan.rulebook is not None:
             observer.rules(worker.plan.rulebook.versions())
         going_on = False

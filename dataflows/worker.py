@@ -17,13 +17,14 @@ _PATIENCE: Final = 30.0  # seconds without another part of the store, of which t
 
 
 class Worker:
-    """One of ``plan.workers`` processes, the ``index``-th; ``store``: the directory of its recovery store.
+    """One of ``plan.workers`` processes, the ``index``-th; ``store``: the directory of its recovery store. ``live``:
+    how long it stands still for a snapshot counts.
 
     Bytewax hands the parts of stored state over one by one, and does not say which is the last; a group begins once all
     of its parts are there.
     """
 
-    def __init__(self, plan: Topology, index: int = 0, store: Path | None = None) -> None:
+    def __init__(self, plan: Topology, index: int = 0, store: Path | None = None, *, live: bool = False) -> None:
         self.plan = plan
         self.index = index
         self._store = store
@@ -31,7 +32,7 @@ class Worker:
         self.numbers = groups_of(index, plan.workers, plan.environment.groups)
         self._keepers: dict[int, GroupKeeper] = {}
         self._pieces: dict[int, Pieces] = {}
-        self._ahead = Ahead(int(plan.environment.settings.recovery.interval) / 1000)
+        self._ahead = Ahead(int(plan.environment.settings.recovery.interval) / 1000, lays=live)
         self._outputs: list[Mapping[str, int]] = []
 
     def add_head(self, data: bytes) -> int:

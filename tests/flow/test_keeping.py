@@ -398,7 +398,7 @@ def test_towards_the_end_of_an_epoch_its_changes_are_laid_down_group_after_group
     for group in groups:
         group.feed(event("11:00 paid O1", 100))
     ahead, laid = Ahead(2.0, clock), []
-    for now in (0.0, 1.0, 1.3, 1.5, 1.7, 1.95, 1.99):
+    for now in (0.0, 0.9, 1.0, 1.2, 1.5, 1.95, 1.99):
         clock.now = now
         ahead.go_on([group.keeper for group in groups])
         laid.append(sum(group.keeper._ahead is not None for group in groups))
@@ -408,6 +408,15 @@ def test_towards_the_end_of_an_epoch_its_changes_are_laid_down_group_after_group
         group.commit()
         group.go_on(0, Random(0))
     assert [whole(group.flow) for group in groups] == before
+
+
+def test_a_run_that_nobody_waits_for_lays_nothing_down_ahead() -> None:
+    clock, group = Clock(), after_a_morning(3)
+    group.feed(event("11:00 paid O1", 100))
+    ahead = Ahead(2.0, clock, lays=False)
+    clock.now = 1.9
+    ahead.go_on([group.keeper])
+    assert group.keeper._ahead is None
 
 
 def test_what_was_laid_down_ahead_is_not_laid_down_again_when_the_epoch_ends() -> None:

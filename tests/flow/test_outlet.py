@@ -171,6 +171,17 @@ def test_the_sinks_hear_how_far_everything_was_handed_over() -> None:
     assert marks == [1_000]
 
 
+def test_a_live_view_is_told_of_time_only_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, marks, sink = [100.0], list[int](), Log("alerts/0")
+    monkeypatch.setattr("dataflows.outlet.monotonic", lambda: now[0])
+    outlet = Outlet([sink], Metrics(), marks.append, mark_every=0.25)
+    for passed in range(10):
+        now[0] = 100.0 + passed / 10
+        outlet.mark(passed)
+    assert marks == [0, 3, 6, 9]
+    assert sink.told == [f"passed {passed}" for passed in range(10)]
+
+
 def test_sinks_that_wait_are_named_with_the_reason() -> None:
     class Full(Kept):
         waiting = Waiting(since_ms=5, reason="the disk is full")
