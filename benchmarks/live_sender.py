@@ -117,7 +117,7 @@ def stream(plan: StreamPlan, order: Callable[[], float | None]) -> Stream:
     at which it is sent. Another number that ``order`` gives is a new rate.
     """
     sender, shop = Sender(plan.bootstrap, plan.topics), Shop(plan.orders, plan.partitions, plan.reserved)
-    clock = _PartitionTime(plan)
+    clock = PartitionTime(plan)
     began = since = time.monotonic()
     first, rate, events, sent, slip = _now(), plan.rate, 0, 0, 0.0
     while (now := time.monotonic()) - began < plan.seconds:
@@ -141,7 +141,7 @@ def stream(plan: StreamPlan, order: Callable[[], float | None]) -> Stream:
     return Stream(events, first, clock.expected, clock.allowed, slip * 1000)
 
 
-class _PartitionTime:
+class PartitionTime:
     """The newest event of each partition, and so which alerts event time allows."""
 
     def __init__(self, plan: StreamPlan) -> None:
@@ -152,11 +152,13 @@ class _PartitionTime:
         self.allowed: list[int] = []
 
     def sent(self, event: Sent, at: int) -> None:
+        """An event of that time (epoch ms) was sent."""
         self._newest[event.topic, event.partition] = at
         if event.illegal:
             self.expected.append((event.illegal, at))
 
     def look(self, now: int) -> None:
+        """All that was due by now was sent."""
         reached = min(self._newest.values()) - self._behind_ms
         while len(self.allowed) < len(self.expected) and self.expected[len(self.allowed)][1] <= reached:
             self.allowed.append(now)
