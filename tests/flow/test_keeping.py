@@ -240,18 +240,19 @@ def day() -> tuple[list[AnyEvent], list[Any]]:
 
 
 @pytest.mark.parametrize("live_cells", [1, 3, 2_048])
+@pytest.mark.parametrize("gets_ahead", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 def test_after_each_death_all_is_as_it_was_at_that_event(
-    seed: int, live_cells: int, day: tuple[list[AnyEvent], list[Any]]
+    seed: int, live_cells: int, day: tuple[list[AnyEvent], list[Any]], *, gets_ahead: bool
 ) -> None:
     told, states = day
     chance = Random(seed)
     group = OneGroup(seed, live_cells=live_cells, compiled=chance.random() < 0.5)
     while group.read < len(told):
         group.feed(told[group.read])
-        if group.epochs and chance.random() < 0.5:
+        if gets_ahead and group.epochs and chance.random() < 0.5:
             group.keeper.prepare_base()
-        if chance.random() < 0.3:
+        if gets_ahead and chance.random() < 0.3:
             group.keeper.lay_ahead()
         if chance.random() < 0.4:
             group.commit()
@@ -319,6 +320,22 @@ def test_a_base_is_due_early_enough_for_64_groups_to_have_their_turn() -> None:
         until_used_up += 1
     assert until_used_up > 64
     assert places.count(BASE) == 1
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_second_level_holds_all_changes_of_the_first(*, ahead: bool) -> None:
+    group = after_a_morning(1)
+    for number in range(1, 40):
+        group.feed(event(DAY[number], number))
+        if ahead:
+            group.keeper.lay_ahead()
+            group.feed(event(f"10:{number:02d} chat O0 customer=C0", 100 + number))
+        if group.commit() in SECOND_LEVEL:
+            before = whole(group.flow)
+            group.go_on(0, Random(number))
+            assert whole(group.flow) == before
+            return
+    pytest.fail("no place of the second level was taken")
 
 
 def test_a_prepared_base_is_written_beside_the_changes_and_all_before_it_is_let_go() -> None:
