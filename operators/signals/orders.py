@@ -60,8 +60,8 @@ class OrderSignals(Component):
         self._life(fact.order_id, "closed", at)
 
     def on_forgotten(self, fact: OrderForgotten, at: int) -> None:
-        """Nothing of the order is kept."""
-        self._life(fact.order_id, "forgotten", at)
+        """Nothing of the order is kept: judged like a deadline, so after all signals of that moment."""
+        self._life(fact.order_id, "forgotten", at + 1)
 
     def on_refused(self, fact: PaymentRefused, at: int) -> None:
         """Repeated failures are a signal."""

@@ -97,6 +97,18 @@ FURIOUS = "chat text='急用,不然差评'"  # urgent words 1.0 and a rating thr
         ["+8d 10:00 opened orange"],
     ),
     (
+        "what comes at the last moment at which an order is known is forgotten with it",
+        [CREATED, "10:01 cancelled", f"+7d 10:01 {FURIOUS}", "+7d 10:02 signal signal=stock_drop"],
+        "+7d 10:05",
+        [],
+    ),
+    (
+        "of an order that only a payment told of, too",
+        ["10:00 paid", "+7d 10:00 signal signal=rating_threat", "+7d 10:05 signal signal=urgency_words"],
+        "+7d 10:20",
+        [],
+    ),
+    (
         "two orders have nothing to do with each other",
         [CREATED, "10:01 signal A signal=rating_threat", "10:02 signal B signal=urgency_words"],
         "10:10",
