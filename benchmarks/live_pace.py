@@ -17,6 +17,7 @@ _CALM_LOOKS: Final = 80  # that is 20 s: a round of snapshots in which each key 
 _CALM_SHARE: Final = 0.9  # of these looks; the machine may be taken away for a moment
 _SETTLE_SECONDS: Final = 300.0
 _STEP: Final = 1.25  # from one rate that is tried to the next
+_LEAST_RATE: Final = 100.0
 _STEP_SECONDS: Final = 12.0
 _JUDGED_SECONDS: Final = 5.0  # the end of a step: before, the flow gets used to it
 _MOST_LAG_SECONDS: Final = 0.5  # of the stream that may not be read yet
@@ -65,21 +66,23 @@ def settle(look: Callable[[], Pace], rate: float, behind_s: float, *, pause: flo
 
 
 def sustained(flow: LiveFlow, stream: Sending, first: float, behind_s: float, say: Say) -> float:
-    """The largest of a row of rates, from ``first`` events/s on, with which the flow keeps pace as they come.
+    """The largest of a row of rates with which the flow keeps pace as they come: from ``first`` events/s on upwards, or
+    first down by halves until there is one.
 
-    Raises RuntimeError when ``first`` is too much already.
+    Raises RuntimeError when even a slow stream is too much.
     """
     rate, kept = first, 0.0
-    while True:
+    while rate >= _LEAST_RATE:
         stream.go_on_at(rate)
         time.sleep(_STEP_SECONDS - _JUDGED_SECONDS)
-        if not _kept(flow, rate, behind_s):
-            break
-        say(f"keeps pace with {rate:,.0f} events/s")
-        rate, kept = rate * _STEP, rate
-    if not kept:
-        raise RuntimeError(f"the flow does not keep pace with {first:,.0f} events/s: give a lower --rate")
-    return kept
+        if _kept(flow, rate, behind_s):
+            say(f"keeps pace with {rate:,.0f} events/s")
+            rate, kept = rate * _STEP, rate
+        elif kept:
+            return kept
+        else:
+            rate /= 2  # what it could not take meanwhile comes on top
+    raise RuntimeError(f"the flow does not keep pace with {_LEAST_RATE:,.0f} events/s")
 
 
 def _kept(flow: LiveFlow, rate: float, behind_s: float) -> bool:

@@ -1,12 +1,15 @@
 """A flow has settled when it has kept pace for a while, and the sender knows what event time allows."""
 
 import time
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from benchmarks import live_pace
 from benchmarks.live_metrics import Samples
-from benchmarks.live_pace import Pace, pace_of, settle
+from benchmarks.live_pace import Pace, pace_of, settle, sustained
 from benchmarks.live_sender import PartitionTime, StreamPlan
 from benchmarks.live_trade import Sent
 
@@ -71,3 +74,27 @@ def test_an_alert_is_allowed_when_the_last_partition_has_an_event_that_is_newer_
     clock.sent(Sent("behaviour", 1, ""), 11_050)
     clock.look(11_050)
     assert (clock.expected, clock.allowed) == ([("A", 1_000)], [11_050])
+
+
+@pytest.mark.parametrize(
+    ("limit", "tried"),
+    [
+        (1_300.0, [1_000.0, 1_250.0, 1_562.5]),
+        (300.0, [1_000.0, 500.0, 250.0, 312.5]),
+        (100.0, [1_000.0, 500.0, 250.0, 125.0]),
+    ],
+)
+def test_the_rate_that_is_sustained_is_looked_for_upwards_or_first_down(
+    limit: float, tried: list[float], monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    rates: list[float] = []
+    stream = SimpleNamespace(go_on_at=rates.append)
+    monkeypatch.setattr(live_pace, "_kept", lambda _flow, rate, _behind: rate <= limit)
+    find = partial(sustained, cast("Any", None), cast("Any", stream), RATE, BEHIND, lambda _: None)
+    if limit <= 100:
+        with pytest.raises(RuntimeError, match="does not keep pace"):
+            find()
+    else:
+        assert find() == tried[-2]
+    assert rates == tried
+    assert clock
