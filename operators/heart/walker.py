@@ -31,7 +31,10 @@ class Heard(Struct, frozen=True):
 
 
 class Walker(Protocol):
-    """There are two that do the same: ``PlainWalker``, and a compiled one."""
+    """There are two that do the same: ``PlainWalker``, and a compiled one.
+
+    Those whom a walk calls may ask for nothing but armers and ``len``.
+    """
 
     def hear(self, heard: Heard, /) -> None:
         """Say who is to be called, before the first walk."""
