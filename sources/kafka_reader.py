@@ -174,17 +174,15 @@ class KafkaReader:
         self._consumer.close()
 
     def _consume(self) -> Iterator[list[Record]]:
-        """What is there, in portions; of a bounded read the first that comes while waiting, when nothing is there. Who
-        follows topics as they grow has more to do meanwhile, and comes again.
+        """What is there, or the first that comes while waiting, in portions.
 
         The consumer's own call waits until a portion is full; behind a backlog that is wanted, for large batches, but
         a record that comes alone would wait for nothing.
         """
         limit, count = self._settings.batch, 0
         portion = min(limit, PORTION)
-        wait = WAIT_SECONDS if self._bounded else 0.0
-        until = time.monotonic() + wait if self._behind else 0.0
-        messages = self._consumer.consume(portion if self._behind else 1, wait)
+        until = time.monotonic() + WAIT_SECONDS if self._behind else 0.0
+        messages = self._consumer.consume(portion if self._behind else 1, WAIT_SECONDS)
         if not self._behind and messages and portion > 1:
             messages += self._consumer.consume(portion - 1, 0)
         while messages:
