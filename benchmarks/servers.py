@@ -15,6 +15,8 @@ from tests.support.redis_server import RedisServer
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PATIENCE: Final = 60.0
+# As a broker is that runs for days: it shares the cores with what is measured.
+_FULLY_COMPILED: Final = ("-XX:TieredStopAtLevel=4",)
 
 
 class Spending(Struct, frozen=True):
@@ -42,8 +44,9 @@ class Servers(Struct, frozen=True):
 @contextmanager
 def servers(place: Path) -> Iterator[Servers]:
     """Both of them, with their files in a directory, until the end of the block."""
-    with KafkaBroker.start(place / "kafka") as kafka, RedisServer.start(place / "redis") as redis:
-        yield Servers(kafka, redis)
+    broker = KafkaBroker.start(place / "kafka", java_options=_FULLY_COMPILED)
+    with broker, RedisServer.start(place / "redis") as redis:
+        yield Servers(broker, redis)
 
 
 def cpu_seconds(pid: int) -> float:

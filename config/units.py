@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 _DURATION_PART = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
@@ -76,9 +77,13 @@ class Instant(int):
         return cls(round(moment.timestamp() * 1000))
 
     def __str__(self) -> str:
-        seconds, rest = divmod(int(self), 1000)
-        moment = datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest * 1000)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{_to_the_second(self // 1000)}.{self % 1000:03d}Z"
+
+
+@lru_cache
+def _to_the_second(seconds: int) -> str:
+    """Every record that is written names its moment, and those of one second come together."""
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None).isoformat()
 
 
 def decode_unit(kind: type[Any], value: object) -> Any:

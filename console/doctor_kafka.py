@@ -198,20 +198,31 @@ def _stamped_ahead(
     """A record that the broker stamped later than now shows a clock ahead; one behind shows in a probe only."""
     try:
         configs = _describe(admin, [name for name, numbers in partitions.items() if numbers])
-        newest = {
-            TopicPartition(name, number): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
-            for name, config in configs.items()
-            if config["message.timestamp.type"] == "LogAppendTime"
-            for number in partitions[name]
-        }
-        answers = admin.list_offsets(newest, request_timeout=ANSWER_SECONDS) if newest else {}
-        stamps = [answer.result().timestamp for answer in answers.values()]
     except KafkaException:  # what cannot be seen was said above
         return
+    newest = {
+        TopicPartition(name, number): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+        for name, config in configs.items()
+        if config["message.timestamp.type"] == "LogAppendTime"
+        for number in partitions[name]
+    }
+    stamps, refused = [], {}
+    # Each partition answers for itself: one that was just made has no leader for a moment, and the others still tell.
+    for partition, answer in (admin.list_offsets(newest, request_timeout=ANSWER_SECONDS) if newest else {}).items():
+        try:
+            stamps.append(answer.result().timestamp)
+        except KafkaException as error:
+            refused[f"{partition.topic}[{partition.partition}]"] = reason(error)
     off = max(stamps, default=0) - round(now() * 1000)
     if off > _CLOCKS_APART_MS:
         yield Check(
             "clock of the broker", "wrong", f"it is at least {off / 1000:.1f} s ahead of this host's", _ONE_CLOCK
+        )
+    elif refused:
+        where, why = next(iter(refused.items()))
+        what = f"{some(len(refused), 'partition')} did not tell when the newest record came, {where} first: {why}"
+        yield Check(
+            "clock of the broker", "warning", what, "ask again; if it stays, look for a leader of the partition"
         )
 
 

@@ -1,5 +1,6 @@
 """The command ``orderpulse``."""
 
+import gc
 import logging
 import sys
 from enum import StrEnum
@@ -106,7 +107,11 @@ app.add_typer(fallback.app, name="fallback")
 
 def main() -> None:
     """The entry point; ends the process with the command's exit code."""
-    app()
+    try:
+        app()
+    finally:
+        # As it ends, Python would look for garbage among all that a run remembers, and then throw it away.
+        gc.freeze()
 
 
 if __name__ == "__main__":

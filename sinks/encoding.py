@@ -4,9 +4,9 @@ A record's bytes depend on what it says alone, so two runs can be compared line 
 """
 
 import base64
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from config.settings import TopicSettings
 from config.units import Instant
@@ -19,8 +19,7 @@ ENCODER = msgspec.json.Encoder(order="deterministic")
 Headers = list[tuple[str, str | bytes | None]]  # as the client's type has it; all values here are bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     """One record as Kafka takes it."""
 
     topic: str

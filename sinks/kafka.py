@@ -81,6 +81,7 @@ class KafkaSink(Sink):
         self._partitions: Sequence[Log] = ()
         self._ends: Offsets = {}
         self._ends_are_old = True
+        self._asks_for_ends = False
         self._earlier: dict[str, Earlier] = {}
         self._resumed_at: Offsets = {}
         client = {**_DEFAULTS, **expand_all(settings.client), "bootstrap.servers": expand(settings.bootstrap)}
@@ -121,17 +122,18 @@ class KafkaSink(Sink):
         self._look()
 
     def positions(self) -> dict[str, int]:
-        """The ends of all partitions of all output topics, asked once for all that was written before.
+        """The ends of all partitions of all output topics, as they were at the snapshot before or later.
 
-        A former answer is as right, only further back: it serves when nothing was written since, and when the broker
-        does not answer.
+        The broker is asked for them at each snapshot behind which something was written, and its answer is used by the
+        next one, so that none waits for it. A former answer is as right, only further back.
         """
-        if self._ends_are_old:
-            ends = (
-                self._logs.ends_if_answered(self._known_logs()) if self._ends else self._logs.ends(self._known_logs())
-            )
-            self._ends_are_old = ends is None
-            self._ends = ends or self._ends
+        if not self._ends:
+            self._ends, self._ends_are_old = self._logs.ends(self._known_logs()), False
+        if self._asks_for_ends and (ends := self._logs.asked_ends()) is not None:
+            self._ends, self._asks_for_ends = ends, False
+        if self._ends_are_old and not self._asks_for_ends:
+            self._logs.ask_ends(self._known_logs())
+            self._ends_are_old, self._asks_for_ends = False, True
         held_back = {log: at for log, at in self._resumed_at.items() if self._earlier[log.topic]}
         return {str(log): at for log, at in (self._ends | held_back).items()}
 

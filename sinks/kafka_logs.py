@@ -59,6 +59,7 @@ class Log(NamedTuple):
 
 
 Offsets = dict[Log, int]
+Answers = dict[TopicPartition, Future[ListOffsetsResultInfo]]
 _Answer = TypeVar("_Answer")
 
 
@@ -71,6 +72,7 @@ class KafkaLogs:
         self._client = {**client, "log_level": 0}  # what is wrong comes back as an answer
         self._group = group
         self._patience = patience
+        self._question: Answers = {}
         self._connect()
 
     def find(self, topics: Collection[str]) -> list[Log]:
@@ -92,11 +94,21 @@ class KafkaLogs:
 
     def ends_if_answered(self, logs: Collection[Log]) -> Offsets | None:
         """The same; None when the broker does not answer now."""
-        try:
-            return self._ask(logs, _LATEST)
-        except KafkaException:
-            self._connect()
+        return self._answered_now(self._send(logs, _LATEST))
+
+    def ask_ends(self, logs: Collection[Log]) -> None:
+        """Ask for them without waiting for the answer."""
+        self._question = self._send(logs, _LATEST)
+
+    def asked_ends(self) -> Offsets | None:
+        """The answer to what was asked, once; None as long as there is none. What failed is asked again."""
+        question = self._question
+        if not all(answer.done() for answer in question.values()):
             return None
+        ends = self._answered_now(question)
+        if ends is None:
+            self.ask_ends([Log(asked.topic, asked.partition) for asked in question])
+        return ends
 
     def read_back(
         self, logs: Collection[Log], positions: Mapping[str, int], take: Callable[["Message[bytes, bytes]"], None]
@@ -158,10 +170,20 @@ class KafkaLogs:
         self._admin = AdminClient(self._client)
 
     def _ask(self, logs: Collection[Log], spec: OffsetSpec) -> Offsets:
+        return self._offsets(self._send(logs, spec))
+
+    def _send(self, logs: Collection[Log], spec: OffsetSpec) -> Answers:
         asked = {TopicPartition(*log): spec for log in logs}
-        answers: dict[TopicPartition, Future[ListOffsetsResultInfo]] = self._admin.list_offsets(
-            asked, request_timeout=_ANSWER_SECONDS
-        )
+        return self._admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+
+    def _answered_now(self, answers: Answers) -> Offsets | None:
+        try:
+            return self._offsets(answers)
+        except KafkaException:
+            self._connect()
+            return None
+
+    def _offsets(self, answers: Answers) -> Offsets:
         wait(answers.values())
         offsets = {Log(asked.topic, asked.partition): answer.result().offset for asked, answer in answers.items()}
         for log, offset in offsets.items():

@@ -35,8 +35,8 @@ class Sink(Protocol):
     def positions(self) -> dict[str, int]:
         """Where in its logs everything stands that it writes from now on: at these places, or behind them.
 
-        Kafka: "topic/partition" -> offset; files: name -> length in bytes. Asked after ``flush``, for each snapshot.
-        Empty for a sink that may be told everything again. Raises SinkError.
+        Kafka: "topic/partition" -> offset; files: name -> length in bytes. Asked for each snapshot, which counts
+        once ``flush`` has returned. Empty for a sink that may be told everything again. Raises SinkError.
         """
         return {}
 

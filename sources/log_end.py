@@ -8,6 +8,9 @@ the answer, nothing that the leader had appended before that time can follow. Wi
 
 The end asked for is the high watermark, not the last stable offset, so that records of a transaction still open keep
 time from going on past them. Questions are sent and answered in the background, and never hold a read up.
+
+A client keeps the epoch of the leader that it asked first, and the leader that came after it refuses every question
+with that epoch: after such an answer a new client asks.
 """
 
 import time
@@ -15,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public all the same
 from msgspec import Struct
 
@@ -23,6 +26,7 @@ from sources.kafka_client import Partition, log, reason
 
 EVERY_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
+_OF_ANOTHER_LEADER = (KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH)
 
 
 class Answer(Struct, frozen=True):
@@ -38,9 +42,11 @@ class EndProbe:
     """Asks for end offsets, a few times a second, without ever waiting for the answers."""
 
     def __init__(self, options: Mapping[str, Any], now: Callable[[], int]) -> None:
-        self._admin = AdminClient(dict(options), logger=log)
+        self._options = dict(options)
+        self._admin = self._client()
         self._now = now
-        self._open: dict[Partition, tuple[int, Future[Any]]] = {}
+        # The client stands beside the question, so that one that was replaced stays until its last answer.
+        self._open: dict[Partition, tuple[int, Future[Any], AdminClient]] = {}
         self._failing: set[Partition] = set()
         self._next = 0.0
 
@@ -64,8 +70,11 @@ class EndProbe:
     def answers(self) -> list[Answer]:
         """The answers that have come since the last call."""
         self._admin.poll(0)  # serves the client's log lines
-        done = [partition for partition, (_, future) in self._open.items() if future.done()]
+        done = [partition for partition, (_, future, _) in self._open.items() if future.done()]
         return [self._answer(partition, *self._open.pop(partition)) for partition in done]
+
+    def _client(self) -> AdminClient:
+        return AdminClient(self._options, logger=log)
 
     def _send(self, partitions: list[Partition]) -> None:
         if not partitions:
@@ -76,15 +85,17 @@ class EndProbe:
             latest, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_SECONDS
         )
         for asked, future in futures.items():
-            self._open[Partition(asked.topic, asked.partition)] = (asked_at, future)
+            self._open[Partition(asked.topic, asked.partition)] = (asked_at, future, self._admin)
 
-    def _answer(self, partition: Partition, asked_at: int, future: Future[Any]) -> Answer:
+    def _answer(self, partition: Partition, asked_at: int, future: Future[Any], asked: AdminClient) -> Answer:
         error = None
         end = -1
         try:
             end = future.result().offset
         except KafkaException as failure:
             error = reason(failure)
+            if failure.args[0].code() in _OF_ANOTHER_LEADER and asked is self._admin:
+                self._admin = self._client()
         if end < 0:  # a leader that does not answer in time is no exception, only a partition without offset
             self._failing.add(partition)
             return Answer(partition, asked_at, error=error or "its leader does not answer")

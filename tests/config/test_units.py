@@ -212,3 +212,10 @@ def test_a_wrong_unit_is_named_with_its_path() -> None:
 def test_only_the_three_units_are_decoded_here() -> None:
     with pytest.raises(NotImplementedError, match="no decoder for <class 'complex'>"):
         decode_unit(complex, "1j")
+
+
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
+def test_an_instant_is_written_to_the_millisecond_and_read_as_what_it_was(ms: int) -> None:
+    text = str(Instant(ms))
+    assert text == f"{text[:-5]}.{ms % 1000:03d}Z"
+    assert Instant.parse(text) == ms

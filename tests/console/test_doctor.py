@@ -21,6 +21,7 @@ from console.doctor_kafka import examine_kafka
 from console.doctor_redis import examine_redis
 from console.status import Check
 from dataflows.store import Manifest, open_store
+from sources.kafka_client import existing_topics
 from tests.console.conftest import Outcome, orderpulse
 from tests.sinks.samples import redis_settings
 from tests.support.kafka_broker import KafkaBroker
@@ -313,17 +314,41 @@ def test_a_probe_leaves_no_topic(configuration: Made, kafka: KafkaBroker) -> Non
     assert not [name for name in admin.list_topics(timeout=10).topics if name.startswith("orderpulse.doctor")]
 
 
-@pytest.mark.parametrize("probe", [True, False])
-def test_a_broker_whose_clock_is_ahead_is_wrong(configuration: Made, kafka: KafkaBroker, probe: bool) -> None:
-    prefix = f"ahead-{probe}"
+def with_a_stamped_record(configuration: Made, kafka: KafkaBroker, prefix: str) -> Path:
+    """A configuration, and topics of which the orders hold a record that the broker stamped."""
     file = configuration(kafka.bootstrap, prefix)
     orderpulse("topics", "create", "--config", file, "--broker-stamps")
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(f"{prefix}.orders", b"{}")
-    producer.flush(20)
+    assert producer.flush(20) == 0
+    return file
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_broker_whose_clock_is_ahead_is_wrong(configuration: Made, kafka: KafkaBroker, probe: bool) -> None:
+    file = with_a_stamped_record(configuration, kafka, f"ahead-{probe}")
 
     checks = examine_kafka(load_settings(file), 1, to_topics=False, probe=probe, now=lambda: time.time() - 60)
 
     (clock,) = [check for check in checks if check.name == "clock of the broker"]
     assert clock.state == "wrong"
     assert "ahead of this host's" in clock.detail
+
+
+@pytest.mark.parametrize(("apart", "state"), [(60, "wrong"), (0, "warning")])
+def test_a_partition_that_does_not_answer_hides_no_clock(
+    configuration: Made, kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch, apart: int, state: str
+) -> None:
+    """A partition that was just made has no leader for a moment; here it is one that the topic does not have."""
+    prefix = f"leaderless-{apart}"
+    file = with_a_stamped_record(configuration, kafka, prefix)
+    there = existing_topics(AdminClient({"bootstrap.servers": kafka.bootstrap}), load_settings(file).kafka)
+    orders = there[f"{prefix}.orders"]
+    one_more = there | {f"{prefix}.orders": [*orders, len(orders)]}
+    monkeypatch.setattr("console.doctor_kafka.existing_topics", lambda *_: one_more)
+
+    checks = examine_kafka(load_settings(file), 1, to_topics=False, probe=False, now=lambda: time.time() - apart)
+
+    (clock,) = [check for check in checks if check.name == "clock of the broker"]
+    assert clock.state == state
+    assert apart or f"{prefix}.orders[{len(orders)}]" in clock.detail

@@ -124,7 +124,9 @@ def test_a_live_run_says_that_it_reads_and_ends_in_order_on_sigterm(
         [sys.executable, "-m", "console.main", *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
 
-    _wait_until(lambda: _events_read(port) == sum(loaded.values()))
+    # What was read is written a little later, and what was not written yet is not by a run that was told to stop.
+    _wait_until(lambda: _counted(port, "orderpulse_events_total") == sum(loaded.values()))
+    _wait_until(lambda: _counted(port, "orderpulse_diffs_total") > 0)
     assert json.loads(_answer(port, "readyz"))["ready"]
     process.send_signal(signal.SIGTERM)
     summary = json.loads(process.communicate(timeout=180)[0])
@@ -150,6 +152,6 @@ def _answer(port: int, path: str) -> str:
         return ""
 
 
-def _events_read(port: int) -> int:
+def _counted(port: int, metric: str) -> int:
     lines = _answer(port, "metrics").splitlines()
-    return sum(round(float(line.rpartition(" ")[2])) for line in lines if line.startswith("orderpulse_events_total{"))
+    return sum(round(float(line.rpartition(" ")[2])) for line in lines if line.startswith(f"{metric}{{"))

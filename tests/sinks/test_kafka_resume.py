@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from events.records import AlertRecord, HoldRecord, Record
 from sinks.kafka import KafkaSink
 from tests.sinks.samples import ALERT, DEAD_LETTER, DIFF, HOLD, LATE, NOON, VERSION, alert, kafka_settings, topics
-from tests.sinks.test_kafka import create, read, send
+from tests.sinks.test_kafka import create, read, send, until
 from tests.support.kafka_broker import KafkaBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
@@ -124,7 +124,16 @@ def test_until_everything_has_come_again_a_snapshot_keeps_the_old_position(place
     write(place.sink(sink.positions()), *alerts(2))
     assert place.ids(place.topics.alerts) == ["a0", "a1", "a2"]
     write(sink, *alerts(2))
-    assert sink.positions()[log] == 3
+    until(lambda: sink.positions()[log] == 3)
+
+
+def test_no_snapshot_waits_for_the_broker_to_tell_a_position_but_the_first(place: Place) -> None:
+    sink, log = place.sink(), f"{place.topics.alerts}/0"
+    write(sink, *alerts(0))
+    assert sink.positions()[log] == 1
+    write(sink, *alerts(1))
+    assert sink.positions()[log] == 1
+    until(lambda: sink.positions()[log] == 2)
 
 
 def test_what_other_processes_wrote_is_forgotten_when_time_has_passed_it(place: Place) -> None:

@@ -98,6 +98,21 @@ def test_a_broker_that_is_killed_and_comes_back_is_read_on_without_loss_or_doubl
     reader.close()
 
 
+def test_the_silence_of_a_partition_is_confirmed_again_after_its_leader_was_killed(broker: KafkaBroker) -> None:
+    broker.create_topic(topic := next(TOPICS), partitions=2)
+    send(broker, topic, *numbered(0, 2), partitions=2)
+    reader = opened(broker.bootstrap, topic)
+    read_until(reader, lambda seen: len(confirmations(seen)) == 2)
+    for _ in range(2):
+        broker.kill()
+        broker.launch()
+        up_at = host_wall_ms()
+        for at in range(2):
+            read_until(reader, confirmed_since(up_at, f"{topic}/{at}"))
+    assert not reader.unreachable()
+    reader.close()
+
+
 def test_connections_that_are_cut_in_the_middle_cost_no_record(proxy: tuple[KafkaBroker, TcpProxy]) -> None:
     broker, before = proxy
     broker.create_topic(topic := next(TOPICS), partitions=2)

@@ -231,14 +231,21 @@ class KafkaBroker:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, directory: Path, port: int | None = None, *, proxy_port: int | None = None) -> Self:
+    def start(
+        cls,
+        directory: Path,
+        port: int | None = None,
+        *,
+        proxy_port: int | None = None,
+        java_options: Sequence[str] = (),
+    ) -> Self:
         """Starts a broker and waits until it serves clients. A directory used before brings its topics.
 
         With ``proxy_port`` it also listens on the port ``behind_proxy``, and sends clients who come in there to
         ``proxy_port`` again: a proxy between the two sees all that such a client says and hears.
         """
         broker = cls(directory, port or free_port(), install(), proxy_port)
-        broker.launch()
+        broker.launch(java_options)
         return broker
 
     def __enter__(self) -> Self:
