@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from msgspec import structs
+
 from config.settings import Settings
 from dataflows.collector import patient_collector
 from dataflows.explain_scan import Found, Keys, Scan
@@ -108,10 +110,9 @@ class History:
         """Let no key group go beyond ``until``; what is later stays in its buffers."""
         until = AFTER_TIME if self.until is None else self.until
         for by_group in delivery.inputs.values():
-            for item in by_group.values():
-                item.watermark = min(item.watermark, until)
-                if item.ended is not None:
-                    item.ended = min(item.ended, until)
+            for group, item in by_group.items():
+                ended = None if item.ended is None else min(item.ended, until)
+                by_group[group] = structs.replace(item, watermark=min(item.watermark, until), ended=ended)
         return delivery
 
 

@@ -15,7 +15,10 @@ from operators.topology import SOURCE, Topology
 
 
 class Delivery(Struct, gc=False):
-    """What one read gives the stages: per stage and key group its input; and records for the sinks."""
+    """What one read gives the stages: per stage and key group its input; and records for the sinks.
+
+    ``first``: nothing was read yet, it only says that there is a source.
+    """
 
     inputs: dict[str, dict[int, GroupInput]]
     records: list[Record]
@@ -23,6 +26,7 @@ class Delivery(Struct, gc=False):
     late: dict[str, int] = field(default_factory=dict)
     forced: int = 0
     rules: list[Announced] = field(default_factory=list)
+    first: bool = False
 
 
 class Intake:
@@ -77,14 +81,14 @@ class Intake:
         moved = tell and self._moved()
         self.withholds = not tell
         ended = self._ended() if self._sent == AFTER_TIME else None
+        time_alone = GroupInput(self._origin, self._sent, ended=ended)
         for stage, of_stage in chunks.items():
-            groups: Iterable[int] = range(self._plan.environment.groups) if moved else of_stage
-            delivery.inputs[stage] = {
-                group: GroupInput(group, self._origin, self._sent, of_stage.get(group, ()), ended=ended)
-                for group in groups
-            }
+            inputs = dict.fromkeys(range(self._plan.environment.groups), time_alone) if moved else {}
+            for group, some in of_stage.items():
+                inputs[group] = GroupInput(self._origin, self._sent, some, ended=ended)
+            delivery.inputs[stage] = inputs
         if rules:
-            self._broadcast(rules, delivery, ended)
+            self._broadcast(rules, delivery, time_alone)
         return delivery
 
     def _moved(self) -> bool:
@@ -94,7 +98,7 @@ class Intake:
         self._sent = max(self._sent, watermark)
         return moved
 
-    def _broadcast(self, rules: Sequence[Announced], delivery: Delivery, ended: int | None) -> None:
+    def _broadcast(self, rules: Sequence[Announced], delivery: Delivery, time_alone: GroupInput) -> None:
         """Every key group of every stage with rules hears of a document; one of them tells what becomes of it."""
         delivery.rules.extend(rules)
         count = self._plan.environment.groups
@@ -102,12 +106,11 @@ class Intake:
         for stage in self._ruled:
             inputs = delivery.inputs[stage]
             for group in range(count):
-                if group not in inputs:
-                    inputs[group] = GroupInput(group, self._origin, self._sent, ended=ended)
-                inputs[group].rules = [
+                told = [
                     structs.replace(each, tells=True) if group == teller and stage == self._ruled[0] else each
                     for each, teller in zip(rules, tellers, strict=True)
                 ]
+                inputs[group] = structs.replace(inputs.get(group, time_alone), rules=told)
 
     def leave_out(self, partitions: Collection[str]) -> None:
         """Let time go on without these partitions, and only these."""

@@ -50,6 +50,7 @@ class Head(Struct, frozen=True, array_like=True):
     """One group of all stages. ``epoch`` counts how often it was written, ``parts`` is what its cells are made of: the
     base first, then the changes in their order. ``outputs``: where the sinks stood, see ``sinks.sink.Sink.positions``.
     ``gone``: what waited when it was laid down ahead, in a portion of its own, and does no more; indexes, by stage.
+    ``siblings``: the groups whose heads must be there when this one is; none in stores of format 2.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Head(Struct, frozen=True, array_like=True):
     stages: dict[str, GroupHead]
     outputs: dict[str, int]
     gone: dict[str, list[int]] = {}
+    siblings: tuple[int, ...] = ()
 
 
 class Cells(Struct, frozen=True, array_like=True):
@@ -165,7 +167,7 @@ class GroupKeeper:
             _sealed_cells(self.number, self._epoch + 1, cells), waiting, sealed(msgspec.msgpack.encode(waiting))
         )
 
-    def head(self, outputs: Mapping[str, int]) -> bytes:
+    def head(self, outputs: Mapping[str, int], siblings: tuple[int, ...] = ()) -> bytes:
         """Lay the state of this epoch down: returns the head, and has the rest ready for ``take``."""
         # The places that were announced: the group may have grown or shrunk since.
         place, *more = (BASE,) if self._ended or not self._announced else self._announced
@@ -187,7 +189,7 @@ class GroupKeeper:
         self._laid[place] = _numbered(self.number, before + _sealed_cells(self.number, self._epoch, cells))
         if more and self._base is not None:
             self._lay_base(self._base)
-        return _numbered(self.number, self._sealed_head(outputs, ahead))
+        return _numbered(self.number, self._sealed_head(outputs, siblings, ahead))
 
     def take(self, place: int) -> bytes:
         """What ``head`` has made ready for a place."""
@@ -211,7 +213,7 @@ class GroupKeeper:
             self._recent.setdefault(stage, {}).update(changed)
         return changes
 
-    def _sealed_head(self, outputs: Mapping[str, int], ahead: _Ahead | None) -> bytes:
+    def _sealed_head(self, outputs: Mapping[str, int], siblings: tuple[int, ...], ahead: _Ahead | None) -> bytes:
         stages = {stage: group.head() for stage, group in self.stages.items()}
         gone: dict[str, list[int]] = {}
         for stage, before in () if ahead is None else ahead.waiting.items():
@@ -220,7 +222,7 @@ class GroupKeeper:
             gone[stage] = [index for index, entry in enumerate(before) if id(entry) not in now]
             came = [entry for entry in stages[stage].buffer if id(entry) not in known]
             stages[stage] = replace(stages[stage], buffer=came)
-        head = Head(self.number, self._epoch, self._parts, stages, dict(outputs), gone)
+        head = Head(self.number, self._epoch, self._parts, stages, dict(outputs), gone, siblings)
         return sealed(msgspec.msgpack.encode(head)) + (b"" if ahead is None else ahead.waiting_sealed)
 
     def _anew(self, changes: Changed) -> Changed:

@@ -41,6 +41,7 @@ class Outlet:
         self.latency = latency
         self._begun = False
         self._positions: dict[str, int] | None = None
+        self._settled = False
         self._open_alerts: Counter[str] = Counter()
         self._failures: list[SinkError] = []
         self._closed = False
@@ -62,7 +63,7 @@ class Outlet:
 
     def write(self, records: Sequence[Record]) -> None:
         """Hand records to all sinks; raises SinkError."""
-        self._positions = None
+        self._positions, self._settled = None, False
         began = 0 if self.latency is None else self.latency.now()
         for sink in self._sinks:
             start = perf_counter()
@@ -72,15 +73,21 @@ class Outlet:
         if self.latency is not None and earliest is not None:
             self.latency.written(earliest, began)
 
-    def settle(self) -> dict[str, int]:
-        """Wait until all is acknowledged; returns where the sinks stand then. Raises SinkError."""
+    def positions(self) -> dict[str, int]:
+        """Where the sinks stand now, or stood a little before. Raises SinkError."""
         if self._positions is None:
             found: dict[str, int] = {}
             for sink in self._sinks:
-                self._guarded(sink, sink.flush)
                 self._guarded(sink, lambda sink=sink: found.update(sink.positions()))  # type: ignore[misc]
             self._positions = found
         return self._positions
+
+    def settle(self) -> None:
+        """Wait until all is acknowledged. Raises SinkError."""
+        if not self._settled:
+            for sink in self._sinks:
+                self._guarded(sink, sink.flush)
+            self._settled = True
 
     def mark(self, watermark: int) -> None:
         """All records up to this watermark (epoch ms) have been handed over. Raises SinkError."""

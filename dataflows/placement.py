@@ -5,11 +5,12 @@ partitions on the worker ``n modulo workers``. Knowing both, each worker can tel
 groups get names that spread evenly over any usual number of workers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
+_Item = TypeVar("_Item")
 _EVEN_FOR: Final = 120  # a multiple of 2, 3, 4, 5, 6, 8, 10, 12, ...
 _MASK: Final = (1 << 64) - 1
 # What the search finds for the usual number of groups: it takes 0.2 s, which each start would wait for.
@@ -38,6 +39,13 @@ def _searched(number: int) -> str:
     return next(name for salt in count() if _hash(name := f"{number:03d}.{salt}") % _EVEN_FOR == number % _EVEN_FOR)
 
 
+def process_name(worker: int, workers: int) -> str:
+    """A key that lives on this worker."""
+    return next(
+        name for salt in count() if worker_of_key(name := f"process {worker} of {workers}.{salt}", workers) == worker
+    )
+
+
 def worker_of_key(key: str, workers: int) -> int:
     """The worker that a key lives on."""
     return _hash(key) % workers
@@ -51,6 +59,25 @@ def groups_of(worker: int, workers: int, groups: int) -> tuple[int, ...]:
 def partitions_of(worker: int, workers: int, partitions: Sequence[str]) -> tuple[str, ...]:
     """The source partitions that a worker reads."""
     return tuple(sorted(partitions)[worker::workers])
+
+
+class Addresses:
+    """Under which key Bytewax hands something to the process that a key group lives in; ``processes``: all keys."""
+
+    def __init__(self, groups: int, workers: int) -> None:
+        self.processes = tuple(process_name(worker, workers) for worker in range(workers))
+        self._of = tuple(self.processes[worker_of_key(name, workers)] for name in group_names(groups))
+
+    def addressed(self, by_group: dict[int, _Item]) -> Iterable[tuple[str, dict[int, _Item]]]:
+        """Items by key group, for each process its own."""
+        if not by_group:
+            return ()
+        if len(self.processes) == 1:
+            return ((self.processes[0], by_group),)
+        found: dict[str, dict[int, _Item]] = {}
+        for number, item in by_group.items():
+            found.setdefault(self._of[number], {})[number] = item
+        return found.items()
 
 
 def _hash(key: str) -> int:

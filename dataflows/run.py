@@ -19,11 +19,12 @@ from dataflows.child import kept_in_bounds, restarts, supervisor
 from dataflows.collector import patient_collector
 from dataflows.control import Control
 from dataflows.environment import environment_of
-from dataflows.flow import Run, build_flow
+from dataflows.flow import build_flow
 from dataflows.keeping import least
 from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
+from dataflows.run_parts import Run
 from dataflows.source import WorkerSource
 from dataflows.store import Manifest, open_for, read_manifest
 from dataflows.store_errors import RESTORE, StoreError
@@ -283,7 +284,7 @@ def _first_positions(plan: RunPlan, outlet: Outlet) -> Mapping[str, int]:
     noted = [_noted_positions(path) for path in plan.recovery.glob(_FIRST)]
     if noted:
         return least(noted)
-    positions = outlet.settle()
+    positions = outlet.positions()
     path = plan.recovery / _FIRST.replace("*", str(plan.process_id or 0))
     beside = path.with_suffix(".new")
     beside.write_bytes(msgspec.json.encode(positions))

@@ -54,8 +54,10 @@ class WorkerSource:
 
     ``step``: the flow goes on in steps so many seconds apart, as long as it keeps pace: in each all that has come is
     read, given out, and followed by one new watermark. Each activation costs the same for one record as for many, and
-    each watermark wakes every key group of every stage, though few have anything to do. 0: whatever comes goes on at
-    once, each batch with its watermark.
+    each watermark passes through every key group of every stage, though few have anything to do. 0: whatever comes goes
+    on at once, each batch with its watermark.
+
+    The first delivery is a hello, and nothing is read before this process has all that was stored of it.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class WorkerSource:
         self._began = 0.0  # the last step
         self._next_read = 0.0
         self._next_telling = 0.0
+        self._said_hello = False
         self._said_all = False
 
     def add(self, partition: str, place: bytes | None) -> None:
@@ -106,30 +109,21 @@ class WorkerSource:
         """The next delivery of a partition, if there is one now. StopIteration: there will be none."""
         if self._control.stopping:
             raise StopIteration
-        if self._reader is None:
-            if not self._worker.ready:
-                self._worker.await_parts()
-                return ()
-            if time.monotonic() < self._next_try:
-                return ()
-            try:
-                self._reader = self._open()
-            except SourceError as error:
-                if not (error.passing and any(self._places.values())):
-                    raise
-                LOGGER.warning("%s; trying again", error)
-                self._control.starting = str(error)
-                self._next_try = time.monotonic() + _TRY_SECONDS
-                return ()
+        if not self._said_hello:
+            self._said_hello = True
+            return (Delivery({}, [], first=True),)
+        reader = self._reader or self._begin()
+        if reader is None:
+            return ()
         if self._latency is not None:
             self._latency.look()
         waiting = self._waiting[partition]
         if not waiting:
-            if self._reader.finished:
-                return self._last_words(self._reader)
-            self._read(self._reader)
+            if reader.finished:
+                return self._last_words(reader)
+            self._read(reader)
         batches = (waiting.popleft(),) if waiting else ()
-        alerts = self._look(self._reader)
+        alerts = self._look(reader)
         tell = self._tells()
         if not batches and not alerts and not (tell and self._intake.withholds):
             return ()
@@ -196,6 +190,23 @@ class WorkerSource:
         watch = self._lookout.snapshot() if partition == self._mine[0] else b""
         place = Place(position, self._intake.router.clocks[partition].snapshot(), watch)
         return sealed(msgspec.msgpack.encode(place))
+
+    def _begin(self) -> Reader | None:
+        """The reader, once it can be opened: all that was stored is here, and the input answers."""
+        if not self._worker.ready:
+            self._worker.await_parts()
+            return None
+        if time.monotonic() < self._next_try:
+            return None
+        try:
+            self._reader = self._open()
+        except SourceError as error:
+            if not (error.passing and any(self._places.values())):
+                raise
+            LOGGER.warning("%s; trying again", error)
+            self._control.starting = str(error)
+            self._next_try = time.monotonic() + _TRY_SECONDS
+        return self._reader
 
     def _open(self) -> Reader:
         places = {name: place for name, place in self._places.items() if place is not None}

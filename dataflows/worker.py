@@ -1,7 +1,7 @@
 """What one process holds of a run: its key groups, and what a recovery store gave it of them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,10 @@ class Worker:
         self._store = store
         self._waits_since: float | None = None
         self.numbers = groups_of(index, plan.workers, plan.environment.groups)
-        self._keepers: dict[int, GroupKeeper] = {}
+        self.keepers: dict[int, GroupKeeper] = {}
+        self._heads_came = store is None
+        self._expected: set[int] = set()
+        self._begun = False
         self._pieces: dict[int, Pieces] = {}
         self._ahead = Ahead(int(plan.environment.settings.recovery.interval) / 1000, lays=live)
         self._outputs: list[Mapping[str, int]] = []
@@ -40,6 +43,7 @@ class Worker:
         self._waits_since = None
         head = read_head(data)
         self._of(head.number).head = head
+        self._expected.update(head.siblings)
         return head.number
 
     def add_part(self, place: int, data: bytes) -> int:
@@ -49,59 +53,66 @@ class Worker:
         self._of(number).add(place, data)
         return number
 
-    def group(self, stage: str, number: int, *, resumed: bool) -> KeyGroup | None:
-        """The key group of a stage; None while some of its stored parts have not come. Raises SnapshotError."""
-        keeper = self._keepers.get(number)
-        if keeper is None:
-            pieces = self._pieces.get(number)
-            if pieces is None and not resumed:
-                keeper = self._keepers[number] = GroupKeeper(number)
-            elif pieces is None or not pieces.complete:
-                return None
-            else:
-                keeper = self._restored(number, pieces)
+    def heads_came(self) -> None:
+        """All heads that the store has for this process are here; raises StoreError when it must have more."""
+        self._heads_came = True
+        lacking = sorted(self._expected.intersection(self.numbers).difference(self._pieces, self.keepers))
+        if lacking:
+            raise self._missing(lacking, "the head of ")
+
+    def group(self, stage: str, number: int) -> KeyGroup:
+        """The key group of a stage, once this process is ``ready``. Raises SnapshotError."""
+        keeper = self._keeper(number)
         group = keeper.stages.get(stage)
         if group is None:
             group = keeper.stages[stage] = self.plan.key_group(stage)
         return group
 
-    def keeper(self, number: int) -> GroupKeeper | None:
-        """The keeper of a group; None for one that has not begun, as nothing has come for it in this run."""
-        return self._keepers.get(number)
+    def begin(self) -> tuple[int, ...]:
+        """Have the keepers of all groups, once this process is ``ready``; returns the groups at the first call only.
 
-    def any_keeper(self) -> GroupKeeper | None:
-        """The keeper of some group of this process; None while what was stored of it has not come."""
-        for keeper in self._keepers.values():
-            return keeper
-        number = self.numbers[0]
-        pieces = self._pieces.get(number)
-        if pieces is None:
-            keeper = self._keepers[number] = GroupKeeper(number)
-            return keeper
-        return self._restored(number, pieces) if pieces.complete else None
+        All begin in the same epoch, so that each head can tell which others must be there.
+        """
+        if self._begun:
+            return ()
+        self._begun = True
+        for number in self.numbers:
+            self._keeper(number)
+        return self.numbers
+
+    def any_keeper(self) -> GroupKeeper:
+        """The keeper of some group, once this process is ``ready``."""
+        return self._keeper(self.numbers[0])
+
+    def _keeper(self, number: int) -> GroupKeeper:
+        keeper = self.keepers.get(number)
+        if keeper is None:
+            pieces = self._pieces.get(number)
+            keeper = self.keepers[number] = GroupKeeper(number) if pieces is None else self._restored(number, pieces)
+        return keeper
 
     def get_ahead(self) -> int:
         """Between two calls of ``advance`` of any group, once in a while: do a portion of the next snapshots' work.
 
         Returns how many groups are yet to be written whole.
         """
-        self._ahead.go_on(self._keepers.values())
+        self._ahead.go_on(self.keepers.values())
         return self._ahead.bases_due
 
     def lay_down(self, keeper: GroupKeeper, outputs: Mapping[str, int]) -> bytes:
         """The epoch has ended: the head of a group, with the rest ready for ``take``."""
         self._ahead.epoch_ended()
-        return keeper.head(outputs)
+        return keeper.head(outputs, self.numbers if self._begun else ())
 
     def take(self, number: int, place: int) -> bytes:
         """What is to be stored of a group in one of its places."""
-        keeper = self._keepers.get(number)
+        keeper = self.keepers.get(number)
         return self._pieces[number].stored(place) if keeper is None else keeper.take(place)
 
     @property
     def ready(self) -> bool:
         """Whether nothing that was stored is still on its way."""
-        return all(pieces.complete for pieces in self._pieces.values())
+        return self._heads_came and all(pieces.complete for pieces in self._pieces.values())
 
     def await_parts(self) -> None:
         """To be called while something stored is awaited; raises StoreError when nothing has come for so long that
@@ -114,8 +125,12 @@ class Worker:
         if now - self._waits_since < _PATIENCE:
             return
         lacking = sorted(number for number, pieces in self._pieces.items() if not pieces.complete)
-        which = f"key group {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "") if lacking else ""
-        raise StoreError(f"parts of the state are missing ({which or 'heads'})", str(self._store), RESTORE)
+        raise self._missing(lacking, "")
+
+    def _missing(self, lacking: Sequence[int], what: str) -> StoreError:
+        more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+        which = f"{what}key group {lacking[0]}{more}" if lacking else "heads"
+        return StoreError(f"parts of the state are missing ({which})", str(self._store), RESTORE)
 
     def outputs(self) -> dict[str, int] | None:
         """Where the sinks stood at the snapshot that this process goes on from; None when there is none."""
@@ -146,7 +161,6 @@ class Worker:
                 for stage, changed in cells.items():
                     recent.setdefault(stage, {}).update(changed)
         keeper.resume(head, recent)
-        self._keepers[number] = keeper
         self._outputs.append(head.outputs)
         del self._pieces[number]
         return keeper

@@ -196,8 +196,10 @@ class Combiner:
         return {stage: self._deliveries(by_group, advanced) for stage, by_group in notes.items()}
 
     def _deliveries(self, by_group: Mapping[int, list[Note]], advanced: bool) -> dict[int, GroupInput]:
-        targets: Iterable[int] = range(self._all) if advanced else by_group
-        return {
-            target: GroupInput(target, self._origin, self.watermark, notes=by_group.get(target, ()))
-            for target in targets
-        }
+        deliveries: dict[int, GroupInput] = {}
+        if advanced:
+            # One for all that get nothing else: in most live steps that is nearly all of them.
+            deliveries = dict.fromkeys(range(self._all), GroupInput(self._origin, self.watermark))
+        for target, notes in by_group.items():
+            deliveries[target] = GroupInput(self._origin, self.watermark, notes=notes)
+        return deliveries

@@ -28,13 +28,13 @@ class Chunk(Struct, gc=False):
     headers: dict[int, Headers] | None = None
 
 
-class GroupInput(Struct, gc=False):
-    """One delivery to a key group. Everything that ``origin`` sends later has an event time above ``watermark``.
+class GroupInput(Struct, frozen=True, gc=False):
+    """One delivery to a key group, or the same to several.
 
+    Everything that ``origin`` sends later has an event time above ``watermark``.
     ``ended``: the origin will send nothing more, and this is the last event time of its input.
     """
 
-    group: int
     origin: str
     watermark: int
     chunks: Sequence[Chunk] = ()
@@ -67,3 +67,16 @@ class GroupOutput(Struct, gc=False):
     records: list[Record] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     rule_versions: dict[str, int] | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing came of it but the watermark and what is held now."""
+        counts = self.counts
+        return not (
+            self.notes
+            or self.records
+            or counts.applied
+            or counts.duplicates
+            or counts.failed_conditions
+            or self.rule_versions
+        )

@@ -104,7 +104,9 @@ class KeyGroup:
         self._origins.advance(delivery.origin, delivery.watermark, delivery.ended)
 
     def advance(self) -> GroupOutput:
-        """Apply all that the watermark allows; returns what came of it since the last call."""
+        """Apply all that the watermark allows; returns what came of it since the last call, to be read before the next:
+        what says nothing is used again.
+        """
         watermark = self._origins.watermark
         if watermark > self.watermark:
             ready = self._release(watermark)
@@ -119,8 +121,14 @@ class KeyGroup:
         output.watermark = self.watermark
         output.counts.buffered = len(self._buffer)
         output.counts.entries = len(self._walker)
-        self._output = self._fresh_output()
+        if not output.says_nothing:
+            self._output = self._fresh_output()
         return output
+
+    @property
+    def idle(self) -> bool:
+        """Whether ``advance`` would do nothing, and has nothing to say."""
+        return self._origins.watermark <= self.watermark and self._output.says_nothing
 
     def _fresh_output(self) -> GroupOutput:
         output = GroupOutput(self.watermark)

@@ -21,7 +21,8 @@ class Origins:
         if ended is not None:
             self._last = max(self._last, ended)
             watermark = AFTER_TIME
-        self.watermarks[origin] = max(self.watermarks[origin], watermark)
+        if watermark > self.watermarks[origin]:  # noqa: PLR1730 - all key groups pass here with each step
+            self.watermarks[origin] = watermark
 
     @property
     def watermark(self) -> int:

@@ -1,12 +1,13 @@
 """The canonical order as a document of named fields, its versions, and the diffs for other systems."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from operator import attrgetter
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Struct, field
 
-from events.model import Address, Event, LogisticsScan, OrderCreated, OrderFields, WaybillPrinted, type_name
+from events.model import Address, LogisticsScan, OrderCreated, OrderFields, WaybillPrinted, type_name
 from events.normal_form import mask
 from events.records import DiffRecord, FieldChange, OrderSnapshot, VersionRecord
 from operators.heart.component import Context, Environment, Handler, StatefulComponent
@@ -29,8 +30,31 @@ from operators.orders.state_machine import StateMachine
 from operators.orders.status_layers import StatusLayers
 from operators.orders.targets import Targets
 
+STAGE: Final = "basics.stage"
 MASKED = ("customer.phone", "customer.recipient", "address.detail", "basics.remark")
 ADDRESS_PARTS = tuple(part.name for part in msgspec.structs.fields(Address))
+# All at once, in C: an order has two dozen fields from its beginning.
+_OPENED: Final = {
+    "basics.channel": "channel",
+    "basics.shop_id": "shop_id",
+    "basics.category": "category",
+    "basics.promised_at": "promised_at",
+    "basics.priority": "priority",
+    "basics.remark": "remark",
+    "basics.fallback_id": "fallback_id",
+    "amounts.total": "amount",
+    "amounts.currency": "currency",
+    "customer.id": "customer_id",
+    "customer.phone": "phone",
+    "customer.recipient": "recipient",
+    "fulfilment.warehouse_id": "warehouse_id",
+    "risk.ip": "ip",
+    "risk.device": "device",
+    "sources.created_by": "source",
+}
+_of_opened: Final = attrgetter(*_OPENED.values())
+_ADDRESS: Final = tuple(f"address.{part}" for part in ADDRESS_PARTS)
+_of_address: Final = attrgetter(*ADDRESS_PARTS)
 FIELD_OF = {
     "amount": "amounts.total",
     "discount": "amounts.discount",
@@ -68,8 +92,10 @@ class OrderDocument(StatefulComponent[Document]):
         settings = environment.settings
         self._machine = StateMachine(settings)
         self._layers = StatusLayers(settings)
+        self._of_stage = {name: {STAGE: name, **self._layers.of_stage(name)} for name in settings.stages}
         self._versions = settings.versions.enabled
         self._diffs = Targets(settings.diffs) if settings.diffs.enabled else None
+        self._tells = self._versions or self._diffs is not None
         self._read_model = environment.read_model
         self._pending: dict[str, Any] = {}
         self._actions: tuple[str, ...] = ()
@@ -103,38 +129,22 @@ class OrderDocument(StatefulComponent[Document]):
         """All that is known at the beginning."""
         event: OrderCreated = fact.event
         pending = self._pending
+        pending.update(zip(_OPENED, _of_opened(event), strict=True))
         pending["basics.created_at"] = at
-        pending["basics.channel"] = event.channel
-        pending["basics.shop_id"] = event.shop_id
-        pending["basics.category"] = event.category
-        pending["basics.promised_at"] = event.promised_at
-        pending["basics.priority"] = event.priority
-        pending["basics.remark"] = event.remark
-        pending["basics.fallback_id"] = event.fallback_id
         pending["items"] = _plain(event.items) if event.items else None
-        pending["amounts.total"] = event.amount
         pending["amounts.discount"] = event.discount or None
-        pending["amounts.currency"] = event.currency
-        pending["customer.id"] = event.customer_id
-        pending["customer.phone"] = event.phone
-        pending["customer.recipient"] = event.recipient
-        pending["fulfilment.warehouse_id"] = event.warehouse_id
         pending["payment.card"] = fact.order.card or None
-        pending["risk.ip"] = event.ip
-        pending["risk.device"] = event.device
-        pending["sources.created_by"] = event.source
         self._put_address(event.address)
         pending["address.key"] = fact.order.address or None
 
     def on_moved(self, fact: StageMoved, at: int) -> None:
         """The stage, and what it means in the other layers."""
-        if fact.parcel is not None:
-            self._pending[f"parcels.{fact.parcel}.stage"] = fact.after
-            if self._machine.ships(fact.before, fact.after):
-                self._pending["status.business"] = "partly_shipped"
+        if fact.parcel is None:
+            self._pending.update(self._of_stage[fact.after])
             return
-        self._pending["basics.stage"] = fact.after
-        self._put_layers(self._layers.of_stage(fact.after))
+        self._pending[f"parcels.{fact.parcel}.stage"] = fact.after
+        if self._machine.ships(fact.before, fact.after):
+            self._pending["status.business"] = "partly_shipped"
 
     def on_split(self, fact: OrderSplitUp, at: int) -> None:
         """Parcels with stages of their own."""
@@ -148,9 +158,8 @@ class OrderDocument(StatefulComponent[Document]):
     def on_status(self, fact: StatusReported, at: int) -> None:
         """A raw status, and what it means in the layers that its system owns."""
         self._pending[f"status.base.{fact.system}"] = fact.new
-        layers, actions = self._layers.of_status(fact.system, fact.new)
-        self._put_layers(layers)
-        self._actions = actions
+        layers, self._actions = self._layers.of_status(fact.system, fact.new)
+        self._pending.update(layers)
 
     def on_fields(self, fact: FieldsChanged, at: int) -> None:
         """New values of single fields."""
@@ -198,25 +207,29 @@ class OrderDocument(StatefulComponent[Document]):
 
     def on_applied(self, fact: EventApplied, at: int) -> None:
         """The event is done: what it really changed makes one version."""
-        pending, self._pending = self._pending, {}
-        actions, self._actions = self._actions, ()
+        pending = self._pending
         if not pending:
             return
+        self._pending = {}
         document = self._document(fact.order_id)
-        old = document.fields
-        changes = tuple(
-            FieldChange(name, old.get(name), value) for name, value in sorted(pending.items()) if old.get(name) != value
-        )
-        if not changes:
-            return
-        for change in changes:
-            if change.new is None:
-                del old[change.field]
-            else:
-                old[change.field] = change.new
-        document.version += 1
-        document.time = at
-        self._write(fact.order_id, document, fact.event, changes, actions, at)
+        fields = document.fields
+        stage = pending.get(STAGE)
+        if stage is not None and stage != fields.get(STAGE) and not self._tells:
+            changed = pending  # a move, and nobody asks what else is new with it
+        else:
+            changed = {name: value for name, value in pending.items() if fields.get(name) != value}
+        if changed:
+            document.version += 1
+            document.time = at
+            if self._tells:
+                self._tell(document, fact, changed, at)
+            fields.update(changed)
+            if None in changed.values():
+                for name in [name for name, value in changed.items() if value is None]:
+                    del fields[name]
+            if self._read_model:
+                self._changed[fact.order_id] = document
+        self._actions = ()
 
     def on_forgotten(self, fact: OrderForgotten, at: int) -> None:
         """The retention has passed."""
@@ -226,11 +239,12 @@ class OrderDocument(StatefulComponent[Document]):
         """For the read model the newest version of each changed order is enough."""
         changed, self._changed = self._changed, {}
         for order_id, document in changed.items():
-            fields = {
-                name: mask(value) if name in MASKED and isinstance(value, str) else value
-                for name, value in document.fields.items()
-            }
-            customer = document.fields.get("customer.id")
+            fields = document.fields.copy()
+            for name in MASKED:
+                value = fields.get(name)
+                if isinstance(value, str):
+                    fields[name] = mask(value)
+            customer = fields.get("customer.id")
             self.context.emit(
                 OrderSnapshot(order_id, document.version, document.time, document.closed, customer, fields)
             )
@@ -242,24 +256,15 @@ class OrderDocument(StatefulComponent[Document]):
         return document
 
     def _put_address(self, address: Address | None) -> None:
-        for part in ADDRESS_PARTS:
-            self._pending[f"address.{part}"] = getattr(address, part) if address is not None else None
+        values = (None,) * len(_ADDRESS) if address is None else _of_address(address)
+        self._pending.update(zip(_ADDRESS, values, strict=True))
 
-    def _put_layers(self, layers: Mapping[str, str]) -> None:
-        for layer, status in layers.items():
-            self._pending[f"status.{layer}"] = status
-
-    def _write(
-        self,
-        order_id: str,
-        document: Document,
-        event: Event,
-        changes: tuple[FieldChange, ...],
-        actions: tuple[str, ...],
-        at: int,
-    ) -> None:
-        version = document.version
+    def _tell(self, document: Document, fact: EventApplied, changed: Mapping[str, Any], at: int) -> None:
+        """The new version, and what of it other systems want; ``document`` still has the fields of before."""
+        order_id, version, event = fact.order_id, document.version, fact.event
         operator: str | None = getattr(event, "operator", None)
+        old = document.fields
+        changes = tuple([FieldChange(name, old.get(name), changed[name]) for name in sorted(changed)])
         if self._versions:
             self.context.emit(
                 VersionRecord(
@@ -288,12 +293,10 @@ class OrderDocument(StatefulComponent[Document]):
                         operator=operator,
                         event_id=event.id,
                         changes=wanted,
-                        actions=actions,
+                        actions=self._actions,
                     )
                 )
                 document.sent[target] = version
-        if self._read_model:
-            self._changed[order_id] = document
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ class Parcel(Struct, gc=False, array_like=True):
     entered_by: str
 
 
-class OrderState(Struct, array_like=True):
+class OrderState(Struct, gc=False, array_like=True):
     """One order. ``skipped`` holds (parcel or "", target) of moves that may be caught up on.
 
     ``first_parcel`` is the one parcel named so far, ``before`` where the order stood before that; both only matter

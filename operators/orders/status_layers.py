@@ -1,32 +1,44 @@
 """The three-layer status: each system's raw status (base), what customers see (business), what finance sees."""
 
-from config.settings import Settings, StatusRule
+from collections.abc import Mapping
+from typing import Final
 
-LAYERS = ("business", "finance")
+from config.settings import Settings
+
+_FIELDS = {"business": "status.business", "finance": "status.finance"}
 BY_STAGES = "stages"
+
+Statuses = Mapping[str, str]
+"""Field -> status, e.g. ``{"status.business": "paid"}``."""
+_NOTHING: Final[tuple[Statuses, tuple[str, ...]]] = ({}, ())
 
 
 class StatusLayers:
     """What a stage or a raw status means in the business and the finance layer, where its system owns the layer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._owners = {layer: settings.status.owners.get(layer, ()) for layer in LAYERS}
-        self._systems = settings.status.systems
+        self._owners = settings.status.owners
         self._by_stage = {
-            name: self._owned(BY_STAGES, {"business": stage.business, "finance": stage.finance})
-            for name, stage in settings.stages.items()
+            name: self._owned(BY_STAGES, stage.business, stage.finance) for name, stage in settings.stages.items()
+        }
+        self._by_status = {
+            (system, status): (self._owned(system, rule.business, rule.finance), rule.actions)
+            for system, rules in settings.status.systems.items()
+            for status, rule in rules.items()
         }
 
-    def of_stage(self, stage: str) -> dict[str, str]:
-        """Layer -> status when an order enters a stage."""
+    def of_stage(self, stage: str) -> Statuses:
+        """The fields when an order enters a stage."""
         return self._by_stage[stage]
 
-    def of_status(self, system: str, status: str) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Layer -> status, and the actions, when a system reports a raw status."""
-        rule = self._systems.get(system, {}).get(status, StatusRule())
-        return self._owned(system, {"business": rule.business, "finance": rule.finance}), rule.actions
+    def of_status(self, system: str, status: str) -> tuple[Statuses, tuple[str, ...]]:
+        """The fields, and the actions, when a system reports a raw status."""
+        return self._by_status.get((system, status), _NOTHING)
 
-    def _owned(self, system: str, statuses: dict[str, str | None]) -> dict[str, str]:
+    def _owned(self, system: str, business: str | None, finance: str | None) -> Statuses:
+        said = {"business": business, "finance": finance}
         return {
-            layer: status for layer, status in statuses.items() if status is not None and system in self._owners[layer]
+            field: status
+            for layer, field in _FIELDS.items()
+            if (status := said[layer]) is not None and system in self._owners.get(layer, ())
         }

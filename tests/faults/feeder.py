@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import KafkaError, Producer
@@ -31,6 +33,9 @@ class Feeder:
         self._seconds = seconds
         self._failure: KafkaError | None = None
         self._giving_up = threading.Event()
+        self._may_send = threading.Event()
+        self._may_send.set()
+        self._nothing_open = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
         self.began = 0.0
         self.ended: float | None = None
@@ -53,6 +58,24 @@ class Feeder:
             message = f"the records could not be fed: {cause}"
             raise RuntimeError(message)
 
+    @contextmanager
+    def holding(self, within: float) -> Iterator[None]:
+        """Sends nothing meanwhile, from when the broker has answered for all that was sent.
+
+        A broker that is killed forgets what it had of a producer whose last stamp is older than its
+        producer.id.expiration.ms, which is at most 25 days, and the workload's stamps are older. It would take a record
+        once more that is sent again because its answer was lost.
+        """
+        self._nothing_open.clear()
+        self._may_send.clear()
+        try:
+            if self.running and not self._nothing_open.wait(within):
+                message = f"the broker did not answer for the records fed within {within:g} s"
+                raise RuntimeError(message)
+            yield
+        finally:
+            self._may_send.set()
+
     def give_up(self) -> None:
         """Ends the thread, whatever is left."""
         self._giving_up.set()
@@ -66,14 +89,24 @@ class Feeder:
         for number, entry in enumerate(entries):
             while time.monotonic() < self.began + number * step and not self._giving_up.wait(_TICK):
                 producer.poll(0)
+            if not self._may_send.is_set():
+                self._wait_until_it_may_send(producer)
             if self._giving_up.is_set():
                 break
             self._produce(producer, entry)
         while len(producer) and not self._giving_up.is_set():
             producer.flush(0.1)
+        self._nothing_open.set()
         producer.purge()
         if not self._giving_up.is_set():
             self.ended = time.monotonic()
+
+    def _wait_until_it_may_send(self, producer: Producer) -> None:
+        while len(producer) and not self._giving_up.is_set():
+            producer.flush(0.1)
+        self._nothing_open.set()
+        while not self._may_send.wait(_TICK) and not self._giving_up.is_set():
+            producer.poll(0)
 
     def _produce(self, producer: Producer, entry: Entry) -> None:
         topic = self._installation.input_topic(entry.kind)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from http import HTTPStatus
 from random import Random
 from typing import Any
@@ -22,7 +23,8 @@ Break = Callable[[Servers], None]
 
 def broker_killed(ground: Ground, seed: int) -> Verdict:
     """SIGKILL to the broker; it comes back with its data."""
-    return _outage(ground, "broker killed", seed, lambda it: it.broker.kill(), lambda it: it.broker.launch())
+    kill, launch = lambda it: it.broker.kill(), lambda it: it.broker.launch()
+    return _outage(ground, "broker killed", seed, kill, launch, forgets=True)
 
 
 def broker_frozen(ground: Ground, seed: int) -> Verdict:
@@ -90,18 +92,22 @@ def redis_connections_cut(ground: Ground, seed: int) -> Verdict:
     return _cuts(ground, "Redis connections cut", seed, lambda it: it.redis_proxy)
 
 
-def _outage(ground: Ground, fault: str, seed: int, begin: Break, end: Break, *, proxied: bool = False) -> Verdict:
+def _outage(
+    ground: Ground, fault: str, seed: int, begin: Break, end: Break, *, proxied: bool = False, forgets: bool = False
+) -> Verdict:
+    """``forgets``: the broker then knows no more what it has of the feeder; see ``Feeder.holding``."""
     rng = Random(seed)
     lasting = rng.uniform(SHORTEST, LONGEST)
     with ground.trial(fault, seed, proxied=proxied) as trial:
         processes = _start(trial, rng, ground.feed_seconds)
         trial.sleep(rng.uniform(0, ground.feed_seconds / 2))
         trial.say(f"{fault} for {lasting:.2f} s")
-        begin(ground.servers)
-        trial.sleep(lasting)
-        if lasting > NOTICED_SECONDS:
-            _expect_unready(trial)
-        end(ground.servers)
+        with trial.feeder_holds() if forgets else nullcontext():
+            begin(ground.servers)
+            trial.sleep(lasting)
+            if lasting > NOTICED_SECONDS:
+                _expect_unready(trial)
+            end(ground.servers)
         trial.measure_recovery_from(time.time())
         return _finish(trial, processes)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import Struct
 
 from console.digests import SHAPES
@@ -14,6 +14,7 @@ from tests.faults.workload import KINDS
 
 READ_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
+_PAUSE_SECONDS = 0.1
 PLATFORM = "platform"
 LETTERS = "dead_letters"
 
@@ -131,7 +132,15 @@ def _messages(installation: Installation, topics: Iterable[str]) -> Iterator["Me
 
 
 def _end(consumer: Consumer, partition: TopicPartition) -> int:
-    return consumer.get_watermark_offsets(partition, timeout=ANSWER_SECONDS)[1]
+    """A broker that has just come back does not know for a moment what it leads."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=ANSWER_SECONDS)[1]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _written(kind: str, message: "Message[bytes, bytes]", own_name: bytes) -> Written:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -132,6 +133,10 @@ class Trial:
         self.feeder.start()
         if not seconds:
             self.feeder.finish(FED_WITHIN_SECONDS)
+
+    def feeder_holds(self) -> AbstractContextManager[None]:
+        """Nothing is fed meanwhile, nor is an answer for what was fed open."""
+        return nullcontext() if self.feeder is None else self.feeder.holding(FED_WITHIN_SECONDS)
 
     def start(self, processes: int = 1, *more: str) -> None:
         """Starts the flow."""

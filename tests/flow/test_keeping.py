@@ -119,12 +119,8 @@ class OneGroup:
         assert worker.ready
         assert worker.outputs() == {"alerts/0": stored.read}
         for stage, groups in self.flow.groups.items():
-            group = worker.group(stage, self.number, resumed=True)
-            assert group is not None
-            groups[0] = group
-        keeper = worker.keeper(self.number)
-        assert keeper is not None
-        self.keeper = keeper
+            groups[0] = worker.group(stage, self.number)
+        self.keeper = worker.keepers[self.number]
         self.flow.intake.resume(stored.clocks)
 
 
@@ -498,7 +494,30 @@ def test_as_long_as_a_part_is_missing_a_group_does_not_begin(epochs: int) -> Non
             worker.add_head(stored.head)
         begins = missing is not None and missing not in needed
         assert worker.ready == begins
-        assert (worker.group("orders", 3, resumed=True) is not None) == begins
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_head_that_is_gone_is_missed_by_those_that_were_laid_down_beside_it(lost: int) -> None:
+    def process() -> Worker:
+        return Worker(topology(Environment(SETTINGS, 3)), store=Path("store"))
+
+    before = process()
+    before.heads_came()
+    assert before.begin() == (0, 1, 2)
+    heads = [before.lay_down(before.keepers[number], {}) for number in before.numbers]
+    after = process()
+    for number, head in enumerate(heads):
+        if number != lost:
+            after.add_head(head)
+    with pytest.raises(StoreError, match=f"parts of the state are missing \\(the head of key group {lost}\\)"):
+        after.heads_came()
+
+
+def test_until_all_heads_have_come_a_process_does_not_know_that_it_has_all() -> None:
+    worker = Worker(topology(Environment(SETTINGS, 3)), store=Path("store"))
+    assert not worker.ready
+    worker.heads_came()
+    assert worker.ready
 
 
 def test_missing_parts_are_waited_for_from_the_first_wait_and_from_each_part_on(
@@ -577,10 +596,13 @@ def test_a_damaged_part_is_refused_and_never_taken_for_another(place: int, data:
         pieces.cells()
 
 
-def test_a_head_without_portions_as_an_earlier_version_wrote_it_is_read() -> None:
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_head_as_an_earlier_version_wrote_it_is_read(more: int) -> None:
+    """The fields that came with format 2, what is gone of the portions, and 3, the siblings."""
     stored = after_a_morning(3).epochs[-1]
     values = msgspec.msgpack.decode(unsealed(stored.head[2:]))
-    assert values.pop() == {}
+    assert values[-2:] == [{}, []]
+    del values[-more:]
     older = stored.head[:2] + sealed(msgspec.msgpack.encode(values))
     assert read_head(older) == read_head(stored.head)
 

@@ -270,6 +270,22 @@ def test_the_read_model_ends_with_the_same_orders(chosen: Logs, chance: Random) 
     assert newest(portions(chosen, chance)) == newest(at_once)
 
 
+@given(LOGS, CHANCE)
+def test_the_read_model_is_the_same_where_nobody_wants_versions(chosen: Logs, chance: Random) -> None:
+    def snapshots(settings: Settings) -> list[OrderSnapshot]:
+        plan = topology(Environment(settings, 2, read_model=True))
+        records = fed(MemoryDriver(plan, chosen), batches)
+        return [record for record in records if isinstance(record, OrderSnapshot)]
+
+    batches = portions(chosen, chance)
+    without = msgspec.structs.replace(
+        SETTINGS,
+        versions=msgspec.structs.replace(SETTINGS.versions, enabled=False),
+        diffs=msgspec.structs.replace(SETTINGS.diffs, enabled=False),
+    )
+    assert snapshots(without) == snapshots(SETTINGS)
+
+
 @given(LOGS)
 def test_record_ids_are_unique_and_steps_are_numbered_without_a_gap(chosen: Logs) -> None:
     records = [record for record in run(chosen, SETTINGS) if not isinstance(record, ReadModelOnly)]

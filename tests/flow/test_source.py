@@ -146,6 +146,9 @@ class Bench:
         self.parts: dict[str, SourcePart] = {
             name: engine.build_part("source", name, known.get(name)) for name in engine.list_parts() if name in mine
         }
+        (hello,) = self.parts[mine[0]].next_batch()
+        assert hello.first
+        assert not hello.inputs
 
     def _noted(self, reader: Reader) -> Reader:
         self.readers.append(reader)

@@ -5,10 +5,12 @@ import pytest
 from config.loader import load_settings
 from dataflows.control import Control
 from dataflows.environment import environment_of
-from dataflows.flow import Keep, Outgoing, Run, _writing
+from dataflows.flow import Outgoing, _writing
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from dataflows.placement import group_names
+from dataflows.run_parts import Run
+from dataflows.store_steps import Keep
 from dataflows.worker import Worker
 from operators.topology import topology
 from sinks.metrics import Metrics
@@ -30,6 +32,7 @@ def test_dead_letters_alone_have_the_head_of_one_group_of_their_own_process_kept
     worker, log = Worker(PLAN, index), Log("letters")
     write = _writing(run_of(worker, log), NAMES)
     ((name, keep),) = write([[DEAD_LETTER]])
+    assert isinstance(keep, Keep)
     assert keep.number in worker.numbers
     assert NAMES[keep.number] == name
     assert list(write([[DEAD_LETTER]])) == [], "once in an epoch"

@@ -151,7 +151,7 @@ def test_key_groups_share_no_state() -> None:
     plan = topology(environment)
     first, second = plan.key_group("orders"), plan.key_group("orders")
     untouched = second.snapshot()
-    first.push(GroupInput(0, "source/0", event("11:00 created").time))
+    first.push(GroupInput("source/0", event("11:00 created").time))
     first._buffer.extend([event("10:00 created")])
     first.advance()
     assert second.snapshot() == untouched

@@ -287,6 +287,14 @@ def test_severity_reason_and_evidence_are_those_of_the_step() -> None:
     }
 
 
+def test_a_limit_that_is_not_the_plain_norm_says_where_it_comes_from() -> None:
+    changed = settings(stage_timeout={"by_category": {"fresh": {"created": "3m"}}})
+    (late,) = alerts(RULE, play(["10:00 created category=fresh"], "10:05", changed))
+    assert late.evidence["limit_from"] == [
+        {"what": "norm", "category": "fresh", "ms": 180_000, "factor_thousandths": 1000}
+    ]
+
+
 def test_a_parcel_is_an_entity_of_its_own_that_names_its_order() -> None:
     lines = ["10:00 created", "10:01 paid", "10:10 split parcels=P,Q", "10:20 queued A/P"]
     (step,) = alerts(RULE, play(lines, "10:45"))
