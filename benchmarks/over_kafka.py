@@ -26,7 +26,7 @@ from benchmarks.figures import FOUR_DETECTORS, Cost
 from benchmarks.lines import Line, line_of
 from benchmarks.program import Say, parser, positive, run_program, size
 from benchmarks.rounds import Rounds
-from benchmarks.runs import as_toml, spent
+from benchmarks.runs import as_toml, beyond, spent
 from benchmarks.servers import Servers, Spending, Tail, servers
 from benchmarks.workload import Workload, WorkloadPlan, cached_workload
 from config.loader import load_settings
@@ -161,8 +161,7 @@ def _measured(stand: Stand, name: str) -> Run:
     whole, servers_too = _spent(stand, name, stand.whole, _of_loop("whole"))
     if whole.events != stand.workload.events:
         raise RuntimeError(f"{name} read {whole.events} of {stand.workload.events} events")
-    cost = Cost(whole.events - start.events, whole.wall_s - start.wall_s, whole.cpu_s - start.cpu_s, whole.peak_rss_mb)
-    return Run(cost, servers_too, start)
+    return Run(beyond(whole, start), servers_too, start)
 
 
 def _spent(stand: Stand, name: str, config: Path, topic: str) -> tuple[Cost, Spending]:

@@ -24,6 +24,7 @@ from benchmarks.figures import FIGURES, Cost
 ROOT: Final = Path(__file__).parent.parent
 _SAMPLE_SECONDS: Final = 0.2
 _PATIENCE: Final = 3_600
+_LEAST_S: Final = 0.001
 
 
 class Spent(Struct, frozen=True):
@@ -66,7 +67,18 @@ def flow_cost(events: Path, output: Path, config: Path, processes: int, expected
     whole = spent(flow_command(events, output, config, processes))
     if whole.events != expected:
         raise RuntimeError(f"the flow in {processes} processes read {whole.events} of {expected} events")
-    return Cost(whole.events, whole.flow_s, whole.cpu_s - start.cpu_s, whole.peak_rss_mb)
+    return Cost(whole.events, whole.flow_s, _beyond(whole.cpu_s, start.cpu_s), whole.peak_rss_mb)
+
+
+def beyond(whole: Cost, start: Cost) -> Cost:
+    """What a run took beyond one that did little more than start."""
+    wall_s, cpu_s = _beyond(whole.wall_s, start.wall_s), _beyond(whole.cpu_s, start.cpu_s)
+    return Cost(whole.events - start.events, wall_s, cpu_s, whole.peak_rss_mb)
+
+
+def _beyond(whole_s: float, start_s: float) -> float:
+    """Where too few events are lost in the noise of a start, the figure is absurd, and not a division by zero."""
+    return max(whole_s - start_s, _LEAST_S)
 
 
 def spent(command: list[str]) -> Spent:

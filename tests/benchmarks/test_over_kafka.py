@@ -13,6 +13,7 @@ from benchmarks.figures import Cost
 from benchmarks.kafka_loop import Ends, Records, in_order
 from benchmarks.lines import read
 from benchmarks.over_kafka import CONSUME, ONE, PLAIN, TWO, Run, Stand, lines, main, require_read_model
+from benchmarks.runs import beyond
 from benchmarks.servers import Servers, Spending
 from benchmarks.workload import Workload
 from events.records import AlertRecord
@@ -103,6 +104,13 @@ def test_alerts_that_are_open_on_the_topic_alone_are_a_wrong_answer(own_redis: R
     with pytest.raises(WrongAnswerError, match="1 alerts are open in Redis, 0 on the topic"):
         require_read_model(stand(own_redis, tmp_path), ONE, encoded(resolved, opened))
     sink.close()
+
+
+def test_a_run_that_is_lost_in_the_noise_of_a_start_still_has_a_cost() -> None:
+    start = Cost(events=500, wall_s=0.5, cpu_s=0.4, peak_rss_mb=100)
+    assert beyond(Cost(8_000, 1.0, 0.7, 120), start) == Cost(7_500, 0.5, pytest.approx(0.3), 120)
+    lost = beyond(Cost(8_000, 0.5, 0.3, 120), start)
+    assert lost.wall_s > 0 and lost.cpu_s > 0
 
 
 @pytest.mark.kafka

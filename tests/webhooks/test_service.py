@@ -204,12 +204,11 @@ def test_headers_that_drip_in_for_ever_end_the_connection(service: Service) -> N
         assert cut_off(connection, [f"x-{number}: y\r\n".encode() for number in range(200)])
 
 
-def test_headers_without_end_are_refused_by_size(service: Service) -> None:
-    started = time.monotonic()
-    with service.connect() as connection:
+def test_headers_without_end_are_refused_by_size() -> None:
+    # No caller of this service is cut off for being slow.
+    with running(settings(body_timeout="10m")) as service, service.connect() as connection:
         connection.sendall(b"POST /hooks/shop HTTP/1.1\r\nx: ")
-        assert cut_off(connection, [b"y" * 10_000] * 20)
-    assert time.monotonic() - started < 0.3, "cut off by time, not by size"
+        assert cut_off(connection, [b"y" * 10_000] * 500)
 
 
 def cut_off(connection: socket.socket, parts: list[bytes]) -> bool:
@@ -218,7 +217,7 @@ def cut_off(connection: socket.socket, parts: list[bytes]) -> bool:
         for part in parts:
             connection.sendall(part)
             time.sleep(0.01)
-    except OSError:
+    except ConnectionError:
         return True
     return False
 
