@@ -108,9 +108,9 @@ def test_alerts_that_are_open_on_the_topic_alone_are_a_wrong_answer(own_redis: R
 
 def test_a_run_that_is_lost_in_the_noise_of_a_start_still_has_a_cost() -> None:
     start = Cost(events=500, wall_s=0.5, cpu_s=0.4, peak_rss_mb=100)
-    assert beyond(Cost(8_000, 1.0, 0.7, 120), start) == Cost(7_500, 0.5, pytest.approx(0.3), 120)
+    assert beyond(Cost(8_000, 1.0, 0.9, 120), start) == Cost(7_500, 0.5, 0.5, 120)
     lost = beyond(Cost(8_000, 0.5, 0.3, 120), start)
-    assert lost.wall_s > 0 and lost.cpu_s > 0
+    assert min(lost.wall_s, lost.cpu_s) > 0
 
 
 @pytest.mark.kafka
