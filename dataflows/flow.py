@@ -11,12 +11,13 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from dataflows.deliveries import Inputs
 from dataflows.intake import Delivery
 from dataflows.keeping import PLACES
 from dataflows.placement import Addresses, group_names
 from dataflows.run_parts import Run
 from dataflows.source import EventSource, WorkerSource
-from dataflows.stage_step import Combined, Inputs, Stage, StageLogic, Told
+from dataflows.stage_step import Combined, Stage, StageLogic, Told
 from dataflows.store_steps import Hello, Keep, head_logic, place_logic
 from events.records import Record
 from operators.heart.lateness import BEFORE_TIME

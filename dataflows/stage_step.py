@@ -2,23 +2,21 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from bytewax.operators import StatefulBatchLogic
 from msgspec import Struct
 
+from dataflows.deliveries import Inputs, from_store, to_store
 from dataflows.run_parts import Run
 from dataflows.store_steps import Keep
 from events.records import Record
-from operators.heart.inputs import GroupInput, GroupOutput
+from operators.heart.inputs import GroupOutput
 from operators.heart.key_group import KeyGroup
 from operators.heart.snapshots import SnapshotError
 from operators.topology import Combiner
 
 _RETRY: Final = timedelta(milliseconds=5)
-
-Inputs = dict[int, GroupInput]
-"""What one sender has for the key groups of a process, by their numbers."""
 
 
 class Combined(Struct, frozen=True, gc=False):
@@ -92,15 +90,13 @@ class Stage:
             yield from (Keep(number, place) for place in worker.keepers[number].announce())
 
 
-class StageLogic(StatefulBatchLogic[Inputs, Told, tuple[Inputs, ...] | None]):
+class StageLogic(StatefulBatchLogic[Inputs, Told, bytes | None]):
     """A stage under the key of this process. What it knows is kept by ``store_steps``."""
 
-    def __init__(self, stage: Stage, run: Run, stored: Any) -> None:
-        # Stores of format 2 have True here, under the key of each key group.
-        early: Iterable[Inputs] = stored if isinstance(stored, tuple) else ()
+    def __init__(self, stage: Stage, run: Run, stored: object) -> None:
         self._stage = stage
         self._run = run
-        self._early = list(early)
+        self._early = from_store(stored)
         stage.require_own(self._early)
 
     def on_batch(self, values: list[Inputs]) -> tuple[Iterable[Told], bool]:
@@ -121,6 +117,6 @@ class StageLogic(StatefulBatchLogic[Inputs, Told, tuple[Inputs, ...] | None]):
         """Soon, while stored parts are awaited."""
         return datetime.now(UTC) + _RETRY if self._early else None
 
-    def snapshot(self) -> tuple[Inputs, ...] | None:
-        """What came before this process had all that was stored; its senders count it as delivered."""
-        return (*self._early,) or None
+    def snapshot(self) -> bytes | None:
+        """What came before this process had all that was stored."""
+        return to_store(self._early)

@@ -28,10 +28,10 @@ MANIFEST: Final = "store.json"
 IDENTITY: Final = "id"
 OWNER: Final = ".recovery-store"  # in an output directory: the identity of the store whose run writes there
 # 2: a base may stand in several portions, one behind the other. 3: the steps of the stages hold no mark of each group.
-FORMAT: Final = 3
+FORMAT: Final = 4
 # Format of an older manifest -> what makes its values those of the next format.
 Step = Callable[[dict[str, Any]], dict[str, Any]]
-MIGRATIONS: Final[Mapping[int, Step]] = {1: dict, 2: dict}  # they hold what may be there
+MIGRATIONS: Final[Mapping[int, Step]] = {1: dict, 2: dict, 3: dict}  # they hold what may be there
 # Given by a supervisor to all its processes: the first one checks and marks the files, the others need not again.
 RUN: Final = "ORDERPULSE_RUN"
 _UNFINISHED: Final = "unfinished"

@@ -34,7 +34,7 @@ from operators.heart.inputs import GroupInput, GroupOutput
 from operators.heart.key_group import KeyGroup
 from operators.heart.keys import Key
 from operators.heart.lateness import BEFORE_TIME
-from operators.heart.messages import Note
+from operators.heart.messages import AnyNote
 from operators.heart.router import NOWHERE, Copied, Route, keys_in, routes_by_type
 from operators.registry import components_of
 from operators.rules.rulebook import Rulebook
@@ -179,7 +179,7 @@ class Combiner:
 
     def combine(self, outputs: Iterable[tuple[int, GroupOutput]]) -> dict[str, dict[int, GroupInput]]:
         """Stage -> key group -> delivery, for a number of outputs of this stage in the order they were made."""
-        notes: dict[str, dict[int, list[Note]]] = {name: {} for name in self._feeds}
+        notes: dict[str, dict[int, list[AnyNote]]] = {name: {} for name in self._feeds}
         for group, output in outputs:
             self._watermarks[group] = output.watermark
             for stage, by_group in output.notes.items():
@@ -195,7 +195,7 @@ class Combiner:
         self.watermark = watermark
         return {stage: self._deliveries(by_group, advanced) for stage, by_group in notes.items()}
 
-    def _deliveries(self, by_group: Mapping[int, list[Note]], advanced: bool) -> dict[int, GroupInput]:
+    def _deliveries(self, by_group: Mapping[int, list[AnyNote]], advanced: bool) -> dict[int, GroupInput]:
         deliveries: dict[int, GroupInput] = {}
         if advanced:
             # One for all that get nothing else: in most live steps that is nearly all of them.

@@ -4,7 +4,7 @@ from typing import Any
 from operators.heart.component import Arm, StatefulComponent
 from operators.heart.headers import Kind
 from operators.heart.lateness import PartitionClock
-from operators.heart.messages import Note
+from operators.heart.messages import AnyNote
 from operators.heart.sorting import Indexes, Judge, Unusual
 from operators.heart.walker import Heard
 
@@ -51,4 +51,4 @@ class Sorter:
 
 def picked(items: list[Any], indexes: list[int], /) -> list[Any]: ...
 def newlines(text: bytes, /) -> int: ...
-def post(notes: dict[str, dict[int, list[Note]]], stage: str, note: Note, groups: int, /) -> None: ...
+def post(notes: dict[str, dict[int, list[AnyNote]]], stage: str, note: AnyNote, groups: int, /) -> None: ...

@@ -10,7 +10,7 @@ from events.explanation import Look
 from events.records import Record, Severity, Step
 from operators.heart.built import BUILT
 from operators.heart.inputs import GroupOutput
-from operators.heart.messages import AlertStep, HoldWanted, Note
+from operators.heart.messages import AlertStep, AnyNote, HoldWanted
 from operators.heart.router import key_group
 
 if BUILT:
@@ -63,7 +63,7 @@ class Context:
         """Who wants facts of a type; whoever publishes them asks once, and calls these for each fact."""
         return self.subscribers.get(fact, ())
 
-    def send(self, stage: str, note: Note) -> None:
+    def send(self, stage: str, note: AnyNote) -> None:
         """Send a note to ``note.key`` in another stage."""
         if self._compiled:
             post(self.output.notes, stage, note, self._groups)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from msgspec import Struct, field
 
 from events.batch import Headers
-from events.model import Event
+from events.model import AnyEvent
 from events.records import Record
-from operators.heart.messages import Note
+from operators.heart.messages import AnyNote
 from operators.rules.documents import Announced
 
 
@@ -22,7 +22,7 @@ class Chunk(Struct, gc=False):
     topic: str
     lines: list[bytes] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: list[AnyEvent] = field(default_factory=list)
     late: dict[int, int] | None = None
     arrivals: list[int] = field(default_factory=list)
     headers: dict[int, Headers] | None = None
@@ -38,7 +38,7 @@ class GroupInput(Struct, frozen=True, gc=False):
     origin: str
     watermark: int
     chunks: Sequence[Chunk] = ()
-    notes: Sequence[Note] = ()
+    notes: Sequence[AnyNote] = ()
     ended: int | None = None
     rules: Sequence[Announced] = ()
 
@@ -63,7 +63,7 @@ class GroupOutput(Struct, gc=False):
     """
 
     watermark: int
-    notes: dict[str, dict[int, list[Note]]] = field(default_factory=dict)
+    notes: dict[str, dict[int, list[AnyNote]]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     rule_versions: dict[str, int] | None = None

@@ -12,7 +12,7 @@ from operators.heart.duplicates import Duplicates, Ids
 from operators.heart.key_group import KeyGroup
 from operators.heart.keys import Key, KeyOf
 from operators.heart.lateness import BEFORE_TIME
-from operators.heart.messages import Note
+from operators.heart.messages import AnyNote
 from operators.heart.walker import Heard, PlainWalker
 from operators.topology import Topology
 from operators.trace.trace import Trace
@@ -40,7 +40,7 @@ class TracedContext(Context):
         super().__init__(environment, stage)
         self._trace = trace
 
-    def send(self, stage: str, note: Note) -> None:
+    def send(self, stage: str, note: AnyNote) -> None:
         """Send a note."""
         self._trace.sent(stage, note)
         super().send(stage, note)
@@ -118,7 +118,7 @@ class TracedKeyGroup(KeyGroup):
             trace.enter(stage, message.key)
             hear(message, at)
 
-        return hear_note if issubclass(kind, Note) else hear
+        return hear_note if issubclass(kind, AnyNote) else hear
 
     def _entering(self, key_of: KeyOf) -> KeyOf:
         stage, trace, copies = self._stage, self._trace, self._copies

@@ -9,11 +9,12 @@ import pytest
 
 from config.loader import load_settings
 from dataflows.control import Control
+from dataflows.deliveries import Inputs, to_store
 from dataflows.keeping import BASE, GroupKeeper
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
 from dataflows.run_parts import Run
-from dataflows.stage_step import Inputs, Stage, StageLogic, Told
+from dataflows.stage_step import Stage, StageLogic, Told
 from dataflows.worker import Worker
 from operators.heart.component import Environment
 from operators.heart.inputs import Chunk, GroupInput
@@ -123,7 +124,7 @@ def test_what_waits_when_an_epoch_ends_is_kept_for_the_next_start() -> None:
 
 def test_what_waits_is_refused_by_a_process_that_does_not_have_its_group() -> None:
     with pytest.raises(SnapshotError, match="start once with as many processes as then"):
-        logic(a_worker(workers=2), ({0: told(1)[0][0], 1: told(1, group=1)[0][1]},))
+        logic(a_worker(workers=2), to_store([*told(1), *told(1, group=1)]))
 
 
 def test_a_mark_of_an_older_store_says_nothing() -> None:

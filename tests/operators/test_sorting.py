@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from operators.heart.built import BUILT
 from operators.heart.component import Environment
 from operators.heart.lateness import PartitionClock
-from operators.heart.messages import Note
+from operators.heart.messages import AnyNote, OrderEnded
 from operators.heart.router import LOOPS, Loops, Routed, Router, key_group, newlines, picked
 from operators.heart.walkers import loops_for
 from operators.topology import topology
@@ -92,8 +92,8 @@ def test_items_are_picked_alike(items: list[int], data: st.DataObject) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), st.integers(1, 200))
 def test_a_note_goes_to_the_key_group_of_its_key(key: str, groups: int) -> None:
-    notes: dict[str, dict[int, list[Note]]] = {}
-    note = Note(1, "A", key)
+    notes: dict[str, dict[int, list[AnyNote]]] = {}
+    note = OrderEnded(1, "A", key, "ended", "")
     _compiled.post(notes, "signals", note, groups)
     _compiled.post(notes, "signals", note, groups)
     assert notes == {"signals": {key_group(key, groups): [note, note]}}
@@ -106,7 +106,7 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one key group"):
         _compiled.Sorter({}, {}, 0)
     with pytest.raises(ValueError, match="at least one key group"):
-        _compiled.post({}, "signals", Note(1, "A", "B"), 0)
+        _compiled.post({}, "signals", OrderEnded(1, "A", "B", "ended", ""), 0)
     with pytest.raises(TypeError):
         _compiled.picked((), [])  # type: ignore[arg-type]
     with pytest.raises(TypeError):
