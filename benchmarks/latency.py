@@ -161,20 +161,41 @@ def _inputs(settings: Settings) -> dict[str, str]:
 def caught_up(flow: LiveFlow, opening: Opening, behind: float) -> float:
     """Wait until the flow has read what opened the shop and all its stages have come to its end, less ``behind`` (s).
 
-    Returns how many events a second that were, those alone that orders and behaviour share. Raises RuntimeError when
-    it takes too long.
+    Returns how many events a second that were. Raises RuntimeError when it takes too long.
     """
-    began, until = time.monotonic(), time.monotonic() + _PATIENCE_SECONDS
+    course, until = CatchingUp(opening, behind), time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until:
         metrics = flow.metrics()
-        read = total(metrics, "orderpulse_events_total")
-        reached = least(metrics, "orderpulse_watermark_seconds") + behind
-        if read >= opening.events and reached >= opening.until / 1000 - 1:
-            return opening.mixed / (time.monotonic() - began)
-        if read == 0 or reached < opening.since / 1000:
-            began = time.monotonic()
+        read, reached = total(metrics, "orderpulse_events_total"), least(metrics, "orderpulse_watermark_seconds")
+        rate = course.look(read, reached, time.monotonic())
+        if rate is not None:
+            return rate
         time.sleep(_LOOK_SECONDS)
     raise RuntimeError(f"the flow did not read {opening.events} events in {_PATIENCE_SECONDS:.0f} s")
+
+
+class CatchingUp:
+    """How fast a flow takes in what opened a shop, of that what orders and behaviour share, at the end.
+
+    By what it has read, and not by how far its stages are: what waits when a run begins is applied in one step, so they
+    may stand still until nearly all is read. They must have come to the end, less ``behind`` (s).
+    """
+
+    def __init__(self, opening: Opening, behind: float) -> None:
+        self._opening = opening
+        self._reaches = opening.until / 1000 - 1 - behind
+        self._began: tuple[float, float] | None = None
+
+    def look(self, read: float, reached: float, now: float) -> float | None:
+        """Events a second, once all are read and the watermark has ``reached`` (s) the end; at ``now`` (s)."""
+        opening = self._opening
+        if self._began is None or read <= opening.events - opening.mixed:
+            self._began = now, min(read, opening.events - opening.mixed)
+            return None
+        if read < opening.events or reached < self._reaches:
+            return None
+        began, before = self._began
+        return (opening.events - before) / (now - began)
 
 
 def follow(options: Options, both: Servers, settings: Settings, flow: LiveFlow, catching_up: float, say: Say) -> Course:

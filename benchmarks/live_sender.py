@@ -58,14 +58,10 @@ class Stream(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """``events`` open a shop, the last of them at ``until``; those after ``since`` (epoch ms) hold behaviour, too.
-
-    Of these there are ``mixed``; ``since`` is 0 when that is all.
-    """
+    """``events`` open a shop, the last at ``until`` (epoch ms); the last ``mixed`` of them hold behaviour, too."""
 
     events: int
     mixed: int
-    since: int
     until: int
 
 
@@ -108,8 +104,7 @@ def open_shop(sender: Sender, orders: int, partitions: int, now: int) -> Opening
         if number % 1_000 == 0:
             sender.serve()
     sender.close()
-    since = now - _BACK_MS + _BACK_MS * alone // events if alone else 0
-    return Opening(events, mixed, since, now)
+    return Opening(events, mixed, now)
 
 
 def stream(plan: StreamPlan, order: Callable[[], float | None]) -> Stream:
