@@ -95,7 +95,8 @@ def spent(command: list[str]) -> Spent:
         watch.end()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    peak = max(watch.total_mb, usage.ru_maxrss / 1024)
+    # Without /proc; with it, this would be no less than the peak of whoever started the command.
+    peak = watch.total_mb or usage.ru_maxrss / 1024
     events, seconds = _summary(printed)
     return Spent(events, wall, seconds, usage.ru_utime + usage.ru_stime, peak)
 

@@ -1,5 +1,6 @@
 """The benchmark compares like with like, and says what was measured where; how long anything took is not judged."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from benchmarks.answers import Answer, WrongAnswerError, answers, require_equal
 from benchmarks.costs import lines
 from benchmarks.figures import ALERTS, FIGURES
 from benchmarks.measure import measure
+from benchmarks.runs import spent
 from benchmarks.workload import WorkloadPlan, cached_workload
 from events.model import AnyEvent
 
@@ -89,3 +91,13 @@ def test_a_wrong_answer_is_refused(one: dict[Answer, int], other: dict[Answer, i
         require_equal("loop", Counter(one), "flow", Counter(other))
 
     assert said in str(refused.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="elsewhere the peak of a process is not its own")
+def test_the_peak_of_a_command_is_not_that_of_who_starts_it() -> None:
+    large = bytearray(400 << 20)
+    assert large[::4096].count(0) > 0
+    told = 'import time; time.sleep(1); print(\'{"events": 3, "seconds": 0.5}\')'
+    took = spent([sys.executable, "-c", told])
+    assert (took.events, took.flow_s) == (3, 0.5)
+    assert 1 < took.peak_rss_mb < 200
