@@ -175,27 +175,24 @@ def caught_up(flow: LiveFlow, opening: Opening, behind: float) -> float:
 
 
 class CatchingUp:
-    """How fast a flow takes in what opened a shop, of that what orders and behaviour share, at the end.
+    """How fast a flow takes in what opened a shop.
 
-    By what it has read, and not by how far its stages are: what waits when a run begins is applied in one step, so they
-    may stand still until nearly all is read. They must have come to the end, less ``behind`` (s).
+    What waits when a run begins is applied in one step: the stages may stand still until nearly all is read, and come
+    to the end, less ``behind`` (s), long after that.
     """
 
     def __init__(self, opening: Opening, behind: float) -> None:
-        self._opening = opening
+        self._events = opening.events
         self._reaches = opening.until / 1000 - 1 - behind
-        self._began: tuple[float, float] | None = None
+        self._began: float | None = None
 
     def look(self, read: float, reached: float, now: float) -> float | None:
         """Events a second, once all are read and the watermark has ``reached`` (s) the end; at ``now`` (s)."""
-        opening = self._opening
-        if self._began is None or read <= opening.events - opening.mixed:
-            self._began = now, min(read, opening.events - opening.mixed)
-            return None
-        if read < opening.events or reached < self._reaches:
-            return None
-        began, before = self._began
-        return (opening.events - before) / (now - began)
+        if self._began is None or not read:
+            self._began = now
+        elif read >= self._events and reached >= self._reaches:
+            return self._events / (now - self._began)
+        return None
 
 
 def follow(options: Options, both: Servers, settings: Settings, flow: LiveFlow, catching_up: float, say: Say) -> Course:
@@ -208,7 +205,10 @@ def follow(options: Options, both: Servers, settings: Settings, flow: LiveFlow, 
         topic.start()
         read_model.start()
         with sending(plan, ROOT) as stream:
-            found = None if options.rate else sustained(flow, stream, plan.rate, behind_ms / 1000, say)
+            found = None
+            if options.rate is None:
+                _settled(flow, stream, plan.rate, behind_ms / 1000, say)  # after catching up, it lays all of it down
+                found = sustained(flow, stream, plan.rate, behind_ms / 1000, say)
             rate = options.rate or (found or 0.0) / 2
             settled_s = _settled(flow, stream, rate, behind_ms / 1000, say)
             stretch = _stretch(options, flow, behind_ms / 1000)

@@ -58,10 +58,9 @@ class Stream(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """``events`` open a shop, the last at ``until`` (epoch ms); the last ``mixed`` of them hold behaviour, too."""
+    """``events`` open a shop, the last at ``until`` (epoch ms)."""
 
     events: int
-    mixed: int
     until: int
 
 
@@ -96,15 +95,14 @@ class Sender:
 def open_shop(sender: Sender, orders: int, partitions: int, now: int) -> Opening:
     """Send what opens so many orders, with times up to ``now`` (epoch ms)."""
     alone = max(0, orders - _AMID_BEHAVIOUR)
-    mixed = events_to_open(orders - alone)
-    shop, events = Shop(orders, partitions), alone + mixed
+    shop, events = Shop(orders, partitions), alone + events_to_open(orders - alone)
     for number in range(events):
         at = now - _BACK_MS + _BACK_MS * number // events
         sender.send(shop.order(at) if number < alone else shop.opening(at), at)
         if number % 1_000 == 0:
             sender.serve()
     sender.close()
-    return Opening(events, mixed, now)
+    return Opening(events, now)
 
 
 def stream(plan: StreamPlan, order: Callable[[], float | None]) -> Stream:

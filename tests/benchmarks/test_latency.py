@@ -167,27 +167,27 @@ def test_a_large_shop_opens_with_orders_alone_and_says_since_when_behaviour_come
     opening = open_shop(clerk, 101_000, 4, now)
     kinds = Counter(sent.topic for sent, _ in clerk.given[:1_000])
     assert kinds == {"orders": 1_000}
-    assert len(clerk.given) == opening.events == opening.mixed + 1_000
+    assert len(clerk.given) == opening.events
     assert Counter(sent.topic for sent, _ in clerk.given)["orders"] == 101_000
     assert clerk.given[-1][1] <= opening.until == now
 
 
 def test_a_small_shop_opens_amid_behaviour() -> None:
     opening = open_shop(Clerk(), 100, 4, BEGIN)
-    assert (opening.events, opening.mixed, opening.until) == (250, 250, BEGIN)
+    assert (opening.events, opening.until) == (250, BEGIN)
 
 
-def test_the_rate_of_catching_up_is_that_of_the_last_events_however_late_the_stages_follow() -> None:
-    opening = Opening(events=1_000, mixed=400, until=100_000)
-    course = CatchingUp(opening, behind=10.0)
+def test_the_rate_of_catching_up_is_from_the_first_read_until_the_stages_have_come_to_the_end() -> None:
+    course = CatchingUp(Opening(events=1_000, until=100_000), behind=10.0)
     assert course.look(0, 0, 1.0) is None
-    assert course.look(500, 0, 2.0) is None  # these came alone
-    assert course.look(900, 0, 3.0) is None
-    assert course.look(1_000, 88.9, 4.0) is None
-    assert course.look(1_000, 89.0, 4.5) == 500 / 2.5
+    assert course.look(0, 0, 2.0) is None
+    assert course.look(1_000, 0, 3.0) is None
+    assert course.look(900, 95.0, 4.0) is None
+    assert course.look(1_000, 88.9, 5.0) is None
+    assert course.look(1_000, 89.0, 6.0) == 1_000 / 4
 
 
 def test_a_flow_that_has_read_all_at_the_first_look_has_a_rate_too() -> None:
-    course = CatchingUp(Opening(events=10, mixed=10, until=100_000), behind=10.0)
+    course = CatchingUp(Opening(events=10, until=100_000), behind=10.0)
     assert course.look(10, 95.0, 1.0) is None
     assert course.look(10, 95.0, 1.5) == 20
