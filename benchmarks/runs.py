@@ -67,17 +67,14 @@ def flow_cost(events: Path, output: Path, config: Path, processes: int, expected
     whole = spent(flow_command(events, output, config, processes))
     if whole.events != expected:
         raise RuntimeError(f"the flow in {processes} processes read {whole.events} of {expected} events")
-    return Cost(whole.events, whole.flow_s, _beyond(whole.cpu_s, start.cpu_s), whole.peak_rss_mb)
+    return Cost(whole.events, whole.flow_s, beyond(whole.cpu_s, start.cpu_s), whole.peak_rss_mb)
 
 
-def beyond(whole: Cost, start: Cost) -> Cost:
-    """What a run took beyond one that did little more than start."""
-    wall_s, cpu_s = _beyond(whole.wall_s, start.wall_s), _beyond(whole.cpu_s, start.cpu_s)
-    return Cost(whole.events - start.events, wall_s, cpu_s, whole.peak_rss_mb)
+def beyond(whole_s: float, start_s: float) -> float:
+    """What a run took beyond one that did little more than start.
 
-
-def _beyond(whole_s: float, start_s: float) -> float:
-    """Where too few events are lost in the noise of a start, the figure is absurd, and not a division by zero."""
+    Where too few events are lost in the noise of a start, the figure is absurd, and not a division by zero.
+    """
     return max(whole_s - start_s, _LEAST_S)
 
 

@@ -29,7 +29,7 @@ SHORT: Final = (
     Part("skew", ("--shapes", "hot_customer", "hot_buyer", "alerts", "wide")),
     Part("steady"),
     Part("windows"),
-    Part("over_kafka", ("--events", "200000", "--partitions", "16")),
+    Part("over_kafka", ("--partitions", "16")),
     Part("latency", ("--seconds", "30")),
 )
 # Hours of event time and gigabytes on disk: for a machine that has nothing else to do.
@@ -40,7 +40,7 @@ LONG: Final = (
     Part("crowd", ("--orders", "10000", "4000000")),
     Part("steady", ("--events", "20000000")),
     Part("skew"),
-    Part("over_kafka"),
+    Part("over_kafka", ("--partitions", "2")),
     Part("latency", ("--orders", "1000000")),
     Part("costs"),
 )
