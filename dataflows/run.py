@@ -24,6 +24,7 @@ from dataflows.keeping import least
 from dataflows.lookout import Lookout
 from dataflows.observer import Observer
 from dataflows.outlet import Outlet
+from dataflows.peers import await_listening
 from dataflows.run_parts import Run
 from dataflows.source import WorkerSource
 from dataflows.store import Manifest, open_for, read_manifest
@@ -50,6 +51,7 @@ _FIRST_PAUSE: Final = 0.1
 _STEP_SECONDS: Final = 0.04  # between two steps of a run that follows topics as they grow
 _MARK_SECONDS: Final = 0.25  # after which such a run says again in the read model how far it is
 _LONGEST_PAUSE: Final = 5.0
+_PEERS_SECONDS: Final = 10.0  # for which a process waits for others to listen; then the engine calls them in vain
 LOGGER = logging.getLogger(__name__)
 
 
@@ -320,6 +322,8 @@ def _run(plan: RunPlan, run: Run, source: Input) -> None:
         latency=run.outlet.latency,
     )
     flow = build_flow(run, source, reading)
+    if supervisor() is not None:
+        await_listening(plan.addresses[: plan.process_id], _PEERS_SECONDS)
     try:
         with patient_collector():
             cli_main(
