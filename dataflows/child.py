@@ -22,6 +22,7 @@ SUPERVISOR: Final = "ORDERPULSE_SUPERVISOR"  # the process id of the supervisor
 RESTARTS: Final = "ORDERPULSE_RESTARTS"  # how often it has started its processes again
 _LOOK_SECONDS: Final = 0.25
 _PR_SET_PDEATHSIG: Final = 1
+_NO_SIGNAL: Final = b"\0"  # wakes the guard, which looks whether all is over
 _STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -68,6 +69,8 @@ def kept_in_bounds(stop_within: float, begun: Callable[[], bool]) -> Iterator[No
     finally:
         over.set()
         signal.set_wakeup_fd(before)
+        with suppress(BlockingIOError):  # so full of signals that the guard is awake
+            writing.send(_NO_SIGNAL)
         guard.join()
         reading.close()
         writing.close()

@@ -445,6 +445,21 @@ def test_a_process_that_hangs_in_the_engine_ends_when_told(begun: str, stops: in
     process.communicate()
 
 
+BOUNDED = """
+import dataflows.child as child
+child._LOOK_SECONDS = 3600
+with child.kept_in_bounds(60, lambda: True):
+    pass
+print("done")
+"""
+
+
+def test_a_run_that_is_over_does_not_wait_for_the_next_look_at_its_supervisor() -> None:
+    done = subprocess.run([sys.executable, "-c", BOUNDED], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == "done\n"
+
+
 def test_pauses_grow_and_begin_anew_after_a_quiet_time() -> None:
     settings = msgspec.structs.replace(SETTINGS, restarts=100, restart_window=Duration(60_000))
     pauses = Pauses(settings)
